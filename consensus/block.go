@@ -1,0 +1,132 @@
+package consensus
+
+import (
+	"fmt"
+
+	"github.com/cairnchain/cairn/consensus/canonical"
+)
+
+const (
+	// MaxBlockTransactions is the largest number of transactions in a block; a larger block does not decode.
+	MaxBlockTransactions = 5000
+	// MaxBlockBytes is the largest sum of the sizes of a block's transactions, in bytes; a larger block does not decode.
+	MaxBlockBytes = 2 << 20
+	// MaxTransactionBytes is the largest transaction as carried, in bytes; a block with a larger one does not decode.
+	MaxTransactionBytes = 64 << 10
+	// SkippedWindow is how many rounds before a block's own its skipped leaders are counted over (P5).
+	SkippedWindow Round = 64
+)
+
+// Header is everything that a block's id covers (P5).
+type Header struct {
+	Epoch           Epoch
+	Round           Round
+	Height          Height
+	Parent          Hash  // id of the parent
+	ParentRound     Round // the parent's round and state root as its QC certified them
+	ParentStateRoot Hash
+	PayloadRoot     Hash
+	Timestamp       Timestamp
+	Proposer        ValidatorID
+	Skipped         []byte // bitmap over the validator set: leaders of rounds skipped since the parent; empty when none
+}
+
+// Block is a header, the QC of its parent and the transactions. Immutable: make it by NewBlock or DecodeBlock.
+type Block struct {
+	Header
+	QC      *QC
+	Payload [][]byte
+
+	id Hash
+}
+
+// NewBlock completes the header with the payload's root and computes the id. It keeps qc and payload.
+func NewBlock(h Header, qc *QC, payload [][]byte) *Block {
+	h.PayloadRoot = PayloadRoot(payload)
+	return &Block{Header: h, QC: qc, Payload: payload, id: hashOf(kindBlock, h.write)}
+}
+
+// ID is the SHA-256 of the header's canonical bytes.
+func (b *Block) ID() Hash { return b.id }
+
+// IsEmpty reports whether the block carries no transaction.
+func (b *Block) IsEmpty() bool { return len(b.Payload) == 0 }
+
+// String is short: for logs and transcripts.
+func (b *Block) String() string { return fmt.Sprintf("%s@r%d/h%d", b.id.Short(), b.Round, b.Height) }
+
+func (h Header) write(w *canonical.Writer) {
+	w.Uint64(uint64(h.Epoch))
+	w.Uint64(uint64(h.Round))
+	w.Uint64(uint64(h.Height))
+	w.Fixed(h.Parent[:])
+	w.Uint64(uint64(h.ParentRound))
+	w.Fixed(h.ParentStateRoot[:])
+	w.Fixed(h.PayloadRoot[:])
+	w.Uint64(uint64(h.Timestamp))
+	w.Fixed(h.Proposer[:])
+	w.VarBytes(h.Skipped)
+}
+
+func readHeader(r *canonical.Reader) (h Header) {
+	h.Epoch = Epoch(r.Uint64())
+	h.Round = Round(r.Uint64())
+	h.Height = Height(r.Uint64())
+	r.Copy(h.Parent[:])
+	h.ParentRound = Round(r.Uint64())
+	r.Copy(h.ParentStateRoot[:])
+	r.Copy(h.PayloadRoot[:])
+	h.Timestamp = Timestamp(r.Uint64())
+	r.Copy(h.Proposer[:])
+	if skipped := r.VarBytes((MaxValidators + 7) / 8); len(skipped) != 0 {
+		h.Skipped = append([]byte(nil), skipped...)
+	}
+	return h
+}
+
+// write leaves the payload root out: the reader computes it.
+func (b *Block) write(w *canonical.Writer) {
+	b.Header.write(w)
+	b.QC.write(w)
+	w.Uint32(uint32(len(b.Payload)))
+	for _, tx := range b.Payload {
+		w.VarBytes(tx)
+	}
+}
+
+func readBlock(r *canonical.Reader) *Block {
+	h := readHeader(r)
+	qc := readQC(r)
+	n := r.Count(MaxBlockTransactions, 4)
+	payload, size := make([][]byte, 0, n), 0
+	for range n {
+		tx := r.VarBytes(MaxTransactionBytes)
+		size += len(tx)
+		payload = append(payload, tx)
+	}
+	if size > MaxBlockBytes {
+		r.Fail(canonical.ErrTooLong)
+	}
+	if r.Err() != nil {
+		return nil
+	}
+	b := NewBlock(h, qc, payload)
+	if b.PayloadRoot != h.PayloadRoot {
+		r.Fail(canonical.ErrNotCanonical)
+	}
+	return b
+}
+
+// Encode returns the canonical bytes of the block with its QC and payload.
+func (b *Block) Encode() []byte {
+	w := canonical.NewWriter(2048)
+	b.write(w)
+	return w.Bytes()
+}
+
+// DecodeBlock reads what Encode wrote and checks that the payload is the header's; else ErrMalformed. The block keeps
+// b. Nothing else is verified.
+func DecodeBlock(b []byte) (*Block, error) {
+	r := canonical.NewReader(b)
+	return finish(r, readBlock(r), "block")
+}

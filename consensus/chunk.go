@@ -1,0 +1,56 @@
+package consensus
+
+import (
+	"fmt"
+)
+
+// MaxChunkBlocks is the largest number of blocks in a Chunk; a longer one is ErrInvalid.
+const MaxChunkBlocks = 256
+
+// FetchRequest asks for the chain that ends in the block Target, from height From upwards (P40).
+type FetchRequest struct {
+	Target BlockInfo // of a verified certificate, never a number that a peer said
+	From   Height
+}
+
+// Chunk answers a FetchRequest: blocks of ascending heights, each the parent of the next, and the certificate of the
+// last one unless that is the target.
+type Chunk struct {
+	Blocks      []*Block
+	Certificate *QC // nil when the last block is the target
+}
+
+// Chunk checks an answer: heights, links, the epoch, every QC inside, and that the last block is the target or
+// certified. So every block in a Verified chunk is certified (P41).
+func (v *Verifier) Chunk(req FetchRequest, c *Chunk) (Verified[*Chunk], error) {
+	if len(c.Blocks) == 0 || len(c.Blocks) > MaxChunkBlocks {
+		return Verified[*Chunk]{}, fmt.Errorf("chunk of %d blocks, want 1 to %d: %w", len(c.Blocks), MaxChunkBlocks, ErrInvalid)
+	}
+	for i, b := range c.Blocks {
+		switch {
+		case b.Epoch != v.Domain.Epoch:
+			return Verified[*Chunk]{}, fmt.Errorf("chunk: block %v of epoch %d: %w", b, b.Epoch, ErrWrongEpoch)
+		case b.Height != req.From+Height(i) || b.Height > req.Target.Height:
+			return Verified[*Chunk]{}, fmt.Errorf("chunk: block %v at height %d is out of place: %w", b, b.Height, ErrInvalid)
+		case i > 0 && b.Parent != c.Blocks[i-1].ID():
+			return Verified[*Chunk]{}, fmt.Errorf("chunk: block %v does not follow %v: %w", b, c.Blocks[i-1], ErrInvalid)
+		}
+		if err := checkLink(b); err != nil {
+			return Verified[*Chunk]{}, fmt.Errorf("chunk: %w", err)
+		}
+		if _, err := v.QC(b.QC); err != nil {
+			return Verified[*Chunk]{}, fmt.Errorf("chunk: %w", err)
+		}
+	}
+	last := c.Blocks[len(c.Blocks)-1]
+	if last.ID() == req.Target.ID {
+		return verified(&Chunk{Blocks: c.Blocks}), nil
+	}
+	if c.Certificate == nil || c.Certificate.Block().ID != last.ID() {
+		return Verified[*Chunk]{}, fmt.Errorf("chunk: its last block %v is neither the target nor certified: %w", last, ErrInvalid)
+	}
+	if _, err := v.QC(c.Certificate); err != nil {
+		return Verified[*Chunk]{}, fmt.Errorf("chunk: %w", err)
+	}
+	return verified(c), nil
+}

@@ -1,0 +1,109 @@
+package core
+
+import "github.com/cairnchain/cairn/consensus"
+
+// maxSlots bounds the table of an election.
+const maxSlots = 1024
+
+// election assigns slots of consecutive rounds to leaders: a smooth interleaved table by power, in which everybody has
+// at least one slot (P30).
+type election struct {
+	contiguous consensus.Round
+	slots      []consensus.ValidatorID
+}
+
+func newElection(set *consensus.ValidatorSet, contiguous consensus.Round) *election {
+	return &election{contiguous: contiguous, slots: smooth(set, shares(set))}
+}
+
+// leader returns who may propose in round; round 0 belongs to nobody.
+func (e *election) leader(round consensus.Round) consensus.ValidatorID {
+	if round == 0 {
+		return consensus.ValidatorID{}
+	}
+	return e.slots[uint64((round-1)/e.contiguous)%uint64(len(e.slots))]
+}
+
+// shares gives each validator its number of slots: exactly in the ratio of powers when that fits maxSlots, else by
+// largest remainder with at least one each.
+func shares(set *consensus.ValidatorSet) []int {
+	divisor := uint64(0)
+	for _, v := range set.Members() {
+		divisor = gcd(uint64(v.Power), divisor)
+	}
+	out := make([]int, set.Len())
+	if uint64(set.TotalPower())/divisor <= maxSlots {
+		for i, v := range set.Members() {
+			out[i] = int(uint64(v.Power) / divisor)
+		}
+		return out
+	}
+	total, given := float64(set.TotalPower()), 0
+	remainders := make([]float64, set.Len())
+	for i, v := range set.Members() {
+		exact := float64(v.Power) / total * maxSlots
+		out[i] = max(1, int(exact))
+		remainders[i] = exact - float64(int(exact))
+		given += out[i]
+	}
+	for ; given < maxSlots; given++ {
+		best := 0
+		for i := range remainders {
+			if remainders[i] > remainders[best] {
+				best = i
+			}
+		}
+		out[best]++
+		remainders[best] = -1
+	}
+	return out
+}
+
+// smooth interleaves: in each step everybody gains its share, and the richest takes the slot and pays the total.
+func smooth(set *consensus.ValidatorSet, shares []int) []consensus.ValidatorID {
+	total := 0
+	for _, s := range shares {
+		total += s
+	}
+	credit := make([]int, len(shares))
+	slots := make([]consensus.ValidatorID, 0, total)
+	for range total {
+		best := 0
+		for i := range credit {
+			credit[i] += shares[i]
+			if credit[i] > credit[best] {
+				best = i
+			}
+		}
+		credit[best] -= total
+		slots = append(slots, set.At(best).ID)
+	}
+	return slots
+}
+
+func gcd(a, b uint64) uint64 {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
+}
+
+func (c *Core) leader(round consensus.Round) consensus.ValidatorID { return c.election.leader(round) }
+
+// skipped returns the bitmap over the validator set of the leaders of the rounds between a block and its parent, of
+// the last SkippedWindow of them; empty when no round was skipped (P5).
+func (c *Core) skipped(parent, round consensus.Round) []byte {
+	first := parent + 1
+	if round > consensus.SkippedWindow {
+		first = max(first, round-consensus.SkippedWindow)
+	}
+	if first >= round {
+		return nil
+	}
+	bitmap := make([]byte, (c.cfg.Validators.Len()+7)/8)
+	for r := first; r < round; r++ {
+		i := c.cfg.Validators.Index(c.leader(r))
+		bitmap[i/8] |= 1 << (i % 8)
+	}
+	return bitmap
+}

@@ -1,0 +1,163 @@
+package core
+
+import (
+	"time"
+
+	"github.com/cairnchain/cairn/consensus"
+)
+
+// deadlines are the times at which something is due; the zero time is unarmed. The environment's one timer is set to
+// the earliest.
+type deadlines struct {
+	round       time.Time // the round expires
+	idle        time.Time // a leader without work proposes an empty block
+	heldVote    time.Time // the candidate's timestamp is reached
+	rebroadcast time.Time // the timeout goes out again
+	fetch       time.Time // the fetch starts over
+}
+
+func (d *deadlines) earliest() time.Time {
+	var first time.Time
+	for _, t := range []time.Time{d.round, d.idle, d.heldVote, d.rebroadcast, d.fetch} {
+		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
+	}
+	return first
+}
+
+// take reports whether the deadline has come, and unarms it then.
+func (c *Core) take(deadline *time.Time) bool {
+	if deadline.IsZero() || c.now.Before(*deadline) {
+		return false
+	}
+	*deadline = time.Time{}
+	return true
+}
+
+func (c *Core) onTimer() {
+	c.armed = time.Time{} // the timer has fired: what is still due must be armed again
+	if c.take(&c.deadline.heldVote) {
+		c.tryVote()
+	}
+	if c.take(&c.deadline.idle) {
+		c.waiting, c.idleOver = false, true
+		c.lead()
+	}
+	if c.take(&c.deadline.round) {
+		c.note(RoundExpired{Round: c.round})
+		c.signTimeout()
+	}
+	if c.take(&c.deadline.rebroadcast) {
+		c.rebroadcast()
+	}
+	if c.take(&c.deadline.fetch) {
+		c.restartFetch()
+	}
+}
+
+// duration is how long a round may take: min(cap, base * growth^k), where k counts the rounds since the last commit
+// beyond those that a healthy chain and two slots of failed leaders need (P32). Counted from the last QC instead, one
+// QC would shrink the timer just before its successor, and liveness could be lost for ever.
+func (c *Core) duration() time.Duration {
+	allowance := 2 * c.cfg.ContiguousRounds
+	free := c.commitQC.Commit().Round + c.rules.Chain() + allowance // r - 1 - c - (chain - 1) - allowance
+	d := c.cfg.Timing.Base
+	for k := free; k < c.round && d < c.cfg.Timing.Cap; k++ {
+		d = time.Duration(float64(d) * c.cfg.Timing.Growth)
+		if c.cfg.Timing.Growth == 1 {
+			break
+		}
+	}
+	return min(d, c.cfg.Timing.Cap)
+}
+
+// advance derives the round from the certificates: max(high QC, high TC) + 1 (P31).
+func (c *Core) advance() {
+	round, reason := c.highQC.Round()+1, ByQC
+	if c.highTC != nil && c.highTC.Round >= round {
+		round, reason = c.highTC.Round+1, ByTC
+	}
+	if round > c.round {
+		c.enter(round, reason)
+		return
+	}
+	c.lead() // the high QC may have risen inside the round: leadership is judged again (P22)
+}
+
+func (c *Core) enter(round consensus.Round, reason EntryReason) {
+	c.round, c.entered = round, reason
+	c.timeouts = newTimeoutTally(round)
+	c.candidate, c.build = nil, nil
+	c.waiting, c.idleOver, c.work = false, false, false
+	c.idleUntil = time.Time{}
+	c.dropVotes()
+
+	d := c.duration()
+	c.deadline = deadlines{round: c.now.Add(d), fetch: c.deadline.fetch}
+	if c.mayIdle() {
+		c.deadline.round = c.deadline.round.Add(c.cfg.Timing.Idle)
+	}
+	c.note(RoundEntered{Round: round, Reason: reason, Leader: c.leader(round), Duration: d})
+	c.lead()
+}
+
+// mayIdle reports whether the leader of this round may wait for work: the round was entered by a QC, and nothing that
+// holds transactions waits to be committed (P34).
+func (c *Core) mayIdle() bool { return c.entered == ByQC && !c.busy() }
+
+// busy reports whether an uncommitted block of the high QC's chain holds transactions. A chain that we lack may.
+func (c *Core) busy() bool {
+	n := c.tree.get(c.highQC.Block().ID)
+	if n == nil {
+		return c.highQC.Block().Height > c.tree.root.info.Height
+	}
+	for ; n.parent != nil; n = n.parent {
+		if !n.block.IsEmpty() {
+			return true
+		}
+	}
+	return false
+}
+
+// hurry moves the round's deadline to at most one duration from now, never later (P34).
+func (c *Core) hurry() {
+	if due := c.now.Add(c.duration()); !c.deadline.round.IsZero() && due.Before(c.deadline.round) {
+		c.deadline.round = due
+	}
+}
+
+func (c *Core) onWorkPending() {
+	c.work = true
+	c.hurry()
+	if c.waiting {
+		c.waiting = false
+		c.deadline.idle = time.Time{}
+		c.lead()
+	}
+}
+
+// onPeerConnected repeats what the peer may have missed: our certificates, and what we signed in this round (P33).
+func (c *Core) onPeerConnected(ev PeerConnected) {
+	if ev.Peer == c.cfg.Self {
+		return
+	}
+	c.send(Envelope{To: ev.Peer})
+	c.resend(ev.Peer)
+}
+
+// resend sends the current round's proposal, vote and timeout again, byte for byte. To everybody when to is zero.
+func (c *Core) resend(to consensus.ValidatorID) {
+	if !c.isValidator() {
+		return
+	}
+	if n := c.tree.get(c.safety.LastProposal); n != nil && c.safety.LastProposed == c.round && n.block != nil {
+		c.send(Envelope{To: to, Proposal: c.proposal(n.block)})
+	}
+	if v := c.safety.LastVote; v != nil && v.Round() == c.round {
+		c.send(Envelope{To: to, Vote: v})
+	}
+	if t := c.safety.LastTimeout; t != nil && t.Round == c.round {
+		c.send(Envelope{To: to, Timeout: t})
+	}
+}

@@ -1,0 +1,206 @@
+package core
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/cairnchain/cairn/consensus"
+)
+
+// orphan is a proposal whose parent we lack.
+type orphan struct {
+	proposal *consensus.Proposal
+	from     consensus.ValidatorID
+}
+
+// onProposal applies the certificates, then takes the block in. A proposal carries the QC or TC of the round before
+// its own, so after that our round is not below it (P18).
+func (c *Core) onProposal(ev ProposalReceived) {
+	p := ev.Proposal.Get()
+	c.learn(ev.Sync.Get(), p.Block.QC, p.TC)
+	if reason := c.accept(p, ev.From); reason != "" {
+		c.note(ProposalRejected{Block: p.Block, From: ev.From, Reason: reason})
+	}
+	c.settle(ev.From, ev.Sync.Get())
+}
+
+// accept inserts the block of a proposal, or holds it until its parent is there. It returns why the proposal is
+// rejected, or "".
+func (c *Core) accept(p *consensus.Proposal, from consensus.ValidatorID) string {
+	b := p.Block
+	if n := c.tree.get(b.ID()); n != nil {
+		c.nominate(n, p.TC)
+		return ""
+	}
+	if reason := c.checkBlock(b); reason != "" {
+		return reason
+	}
+	c.noteEquivocation(b)
+	if reason := c.admit(b); reason != "" {
+		return reason
+	}
+	parent := c.tree.get(b.Parent)
+	if parent == nil {
+		c.hold(p, from)
+		return ""
+	}
+	n := c.insert(b, parent)
+	c.note(ProposalAccepted{Block: b, From: from})
+	c.nominate(n, p.TC)
+	c.adopt(n)
+	return ""
+}
+
+// checkBlock says why a proposed block cannot be right whatever its parent is, or returns "" (P26).
+func (c *Core) checkBlock(b *consensus.Block) string {
+	ahead := time.UnixMilli(int64(b.Timestamp)).Sub(c.now)
+	switch {
+	case b.Round <= c.tree.root.info.Round:
+		return "its round is committed"
+	case b.Proposer != c.leader(b.Round):
+		return fmt.Sprintf("the leader of round %d is %s", b.Round, c.leader(b.Round).Short())
+	case !bytes.Equal(b.Skipped, c.skipped(b.ParentRound, b.Round)):
+		return "wrong skipped leaders"
+	case ahead > c.cfg.Timing.FutureBound:
+		return fmt.Sprintf("its timestamp is %v ahead", ahead)
+	}
+	return ""
+}
+
+// admit bounds the tree: a certified block is always admitted, and so is the current round's first (P26).
+func (c *Core) admit(b *consensus.Block) string {
+	if qc := c.certified[b.Round]; qc != nil && qc.Block().ID == b.ID() {
+		return ""
+	}
+	same := 0
+	for _, n := range c.tree.byRound[b.Round] {
+		if n.qc == nil && n.block.Proposer == b.Proposer {
+			same++
+		}
+	}
+	switch {
+	case same >= MaxPerRoundAuthor:
+		return "too many blocks of its round and author"
+	case c.tree.size() >= MaxUncommitted && (b.Round < c.round || same > 0):
+		return "the uncommitted tree is full"
+	}
+	return ""
+}
+
+func (c *Core) noteEquivocation(b *consensus.Block) {
+	for _, n := range c.tree.byRound[b.Round] {
+		if n.block.Proposer == b.Proposer {
+			c.note(Equivocation{Kind: "proposal", Signer: b.Proposer, Round: b.Round, First: n.block.String(), Second: b.String()})
+			return
+		}
+	}
+}
+
+// insert adds a block under its parent; it will be durable before anything that rests on it is sent.
+func (c *Core) insert(b *consensus.Block, parent *node) *node {
+	n := c.tree.insert(b, parent)
+	if b.ID() != c.safety.LastProposal { // our own was made durable before we sent it
+		c.dirty.Blocks = append(c.dirty.Blocks, b)
+	}
+	if qc := c.certified[b.Round]; qc != nil && qc.Block().ID == n.id {
+		c.certify(n, qc)
+	}
+	if parent.state == executed {
+		c.execute(n)
+	}
+	return n
+}
+
+func (c *Core) execute(n *node) {
+	n.state = executing
+	c.effects.Execute = append(c.effects.Execute, n.block)
+}
+
+// nominate makes a proposed block the one we vote for, when it is the first valid one of the current round (P24).
+func (c *Core) nominate(n *node, tc *consensus.TC) {
+	if n.block == nil || n.block.Round != c.round || c.candidate != nil || n.state == refused {
+		return
+	}
+	n.tc = tc
+	c.candidate = n
+	c.hurry()
+	c.tryVote()
+}
+
+// hold keeps a proposal until its parent was fetched.
+func (c *Core) hold(p *consensus.Proposal, from consensus.ValidatorID) {
+	same := 0
+	for _, o := range c.orphans {
+		switch {
+		case o.proposal.Block.ID() == p.Block.ID():
+			return
+		case o.proposal.Block.Round == p.Block.Round && o.proposal.Block.Proposer == p.Block.Proposer:
+			same++
+		}
+	}
+	if same >= MaxPerRoundAuthor {
+		return
+	}
+	c.orphans = append(c.orphans, orphan{proposal: p, from: from})
+	if len(c.orphans) > MaxOrphans {
+		lowest := 0
+		for i, o := range c.orphans {
+			if o.proposal.Block.Round < c.orphans[lowest].proposal.Block.Round {
+				lowest = i
+			}
+		}
+		c.orphans = append(c.orphans[:lowest:lowest], c.orphans[lowest+1:]...)
+	}
+	c.note(ProposalHeld{Block: p.Block})
+}
+
+// adopt takes in the proposals that waited for this block.
+func (c *Core) adopt(n *node) {
+	var mine, rest []orphan
+	for _, o := range c.orphans {
+		if o.proposal.Block.Parent == n.id {
+			mine = append(mine, o)
+		} else {
+			rest = append(rest, o)
+		}
+	}
+	c.orphans = rest
+	for _, o := range mine {
+		if reason := c.accept(o.proposal, o.from); reason != "" {
+			c.note(ProposalRejected{Block: o.proposal.Block, From: o.from, Reason: reason})
+		}
+	}
+}
+
+func (c *Core) onBlockExecuted(ev BlockExecuted) {
+	n := c.tree.get(ev.Info.ID)
+	if n == nil || n.state != executing {
+		return // pruned meanwhile
+	}
+	if ev.Invalid != nil {
+		n.state = refused
+		c.note(ExecutionRefused{ID: n.id, Reason: ev.Invalid})
+		if n.qc != nil {
+			c.certify(n, n.qc)
+		}
+		if c.candidate == n {
+			c.candidate = nil
+		}
+		return
+	}
+	n.state, n.info = executed, ev.Info
+	c.note(Executed{Info: n.info})
+	if n.qc != nil {
+		c.certify(n, n.qc)
+	}
+	for _, child := range n.children {
+		if child.state == inserted {
+			c.execute(child)
+		}
+	}
+	c.tryVote()
+	c.commit()
+	c.lead()
+	c.planFetch(consensus.ValidatorID{})
+}

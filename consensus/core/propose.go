@@ -1,0 +1,107 @@
+package core
+
+import (
+	"time"
+
+	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/consensus/safety"
+)
+
+// build is a Build under way.
+type build struct {
+	round     consensus.Round
+	parent    consensus.Hash
+	timestamp consensus.Timestamp
+}
+
+// lead asks for the payload of our proposal when we lead the round, have not proposed or timed out in it, and have
+// executed the high QC's block, which is the parent (P22). It always builds before it waits for work.
+func (c *Core) lead() {
+	if c.leader(c.round) != c.cfg.Self || c.safety.LastProposed >= c.round || c.waiting || c.timedOut() {
+		return
+	}
+	parent := c.tree.get(c.highQC.Block().ID)
+	if parent == nil || parent.state != executed {
+		return
+	}
+	if c.build != nil && c.build.parent == parent.id {
+		return
+	}
+	timestamp := max(consensus.Timestamp(c.now.UnixMilli()), parent.info.Timestamp+1)
+	c.build = &build{round: c.round, parent: parent.id, timestamp: timestamp}
+	c.work = false
+	c.effects.Build = &Build{
+		Round:     c.round,
+		Parent:    parent.info,
+		Height:    parent.info.Height + 1,
+		Timestamp: timestamp,
+		Proposer:  c.cfg.Self,
+		Empty:     c.tree.size() >= MaxUncommitted,
+	}
+}
+
+func (c *Core) onPayloadBuilt(ev PayloadBuilt) {
+	b := c.build
+	if b == nil || ev.Round != b.round || ev.Parent != b.parent || b.round != c.round || c.timedOut() {
+		return
+	}
+	c.build = nil
+	if c.highQC.Block().ID != b.parent { // it rose meanwhile, and its block is not executed yet
+		c.lead()
+		return
+	}
+	if len(ev.Payload) == 0 && c.mayIdle() && !c.idleOver {
+		if c.work { // it came while we built
+			c.lead()
+			return
+		}
+		c.wait()
+		return
+	}
+	c.propose(b, ev.Payload)
+}
+
+// wait begins the wait for work. Sync info goes out first, so that a node that missed votes still learns what is
+// committed (P34).
+func (c *Core) wait() {
+	c.waiting = true
+	if c.idleUntil.IsZero() {
+		c.idleUntil = c.now.Add(c.cfg.Timing.Idle)
+	}
+	c.deadline.idle = c.idleUntil
+	c.note(Idle{Round: c.round})
+	c.send(Envelope{})
+}
+
+func (c *Core) propose(b *build, payload [][]byte) {
+	qc := c.highQC
+	block := consensus.NewBlock(consensus.Header{
+		Epoch:           c.cfg.Domain.Epoch,
+		Round:           b.round,
+		Height:          qc.Block().Height + 1,
+		Parent:          b.parent,
+		ParentRound:     qc.Round(),
+		ParentStateRoot: qc.Block().StateRoot,
+		Timestamp:       b.timestamp,
+		Proposer:        c.cfg.Self,
+		Skipped:         c.skipped(qc.Round(), b.round),
+	}, qc, payload)
+	next, err := safety.Propose(c.safety, block)
+	if err != nil {
+		return // restarted in a round we proposed in: the old proposal was sent again
+	}
+	c.setSafety(next)
+	c.dirty.Blocks = append(c.dirty.Blocks, block)
+	c.deadline.idle = time.Time{}
+	c.note(ProposalSigned{Block: block})
+	c.send(Envelope{Proposal: c.proposal(block)})
+}
+
+// proposal makes the draft for a block of the current round.
+func (c *Core) proposal(block *consensus.Block) *consensus.Proposal {
+	p := &consensus.Proposal{Block: block}
+	if block.QC.Round()+1 != block.Round {
+		p.TC = c.highTC
+	}
+	return p
+}

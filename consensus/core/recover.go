@@ -1,0 +1,38 @@
+package core
+
+import (
+	"fmt"
+
+	"github.com/cairnchain/cairn/consensus"
+)
+
+// recover rebuilds the tree from what was durable, derives the round from the certificates, and sends the round's
+// signed messages again (P35). Nothing in it needs to be saved.
+func (c *Core) recover(rec Recovery) {
+	if rec.Safety.Epoch != c.cfg.Domain.Epoch {
+		panic(fmt.Sprintf("core: safety state of epoch %d in epoch %d", rec.Safety.Epoch, c.cfg.Domain.Epoch))
+	}
+	c.learnQC(rec.Proof.Get())
+	c.learnQC(rec.HighQC.Get())
+	if rec.HighTC != nil {
+		c.learnTC(rec.HighTC.Get())
+	}
+	for _, b := range rec.Blocks {
+		c.learnQC(b.QC)
+		if parent := c.tree.get(b.Parent); parent != nil && c.tree.get(b.ID()) == nil {
+			c.insert(b, parent)
+		}
+	}
+	c.dirty = Save{}
+	c.commit()
+	c.advance()
+	c.send(Envelope{})
+	c.resend(consensus.ValidatorID{})
+	if v := c.safety.LastVote; v != nil && v.Round() == c.round {
+		c.hurry()
+	}
+	if c.timedOut() {
+		c.deadline = deadlines{rebroadcast: c.now.Add(c.cfg.Timing.Base)}
+	}
+	c.planFetch(consensus.ValidatorID{})
+}

@@ -1,0 +1,102 @@
+package core
+
+import "github.com/cairnchain/cairn/consensus"
+
+type nodeState uint8
+
+const (
+	inserted  nodeState = iota // waits for its parent's execution
+	executing                  // asked for, no answer yet
+	executed
+	refused // the application calls it invalid
+)
+
+// node is a block of the tree. The root may have no block: genesis has none.
+type node struct {
+	id       consensus.Hash
+	block    *consensus.Block
+	parent   *node
+	children []*node
+	state    nodeState
+	info     consensus.BlockInfo // when executed
+	qc       *consensus.QC       // certifies it, when known
+	tc       *consensus.TC       // came with its proposal
+}
+
+// tree is the root, the newest committed block, and its uncommitted descendants.
+type tree struct {
+	root    *node
+	nodes   map[consensus.Hash]*node
+	byRound map[consensus.Round][]*node
+}
+
+func newTree(root consensus.BlockInfo) *tree {
+	n := &node{id: root.ID, info: root, state: executed}
+	return &tree{
+		root:    n,
+		nodes:   map[consensus.Hash]*node{root.ID: n},
+		byRound: map[consensus.Round][]*node{},
+	}
+}
+
+func (t *tree) get(id consensus.Hash) *node { return t.nodes[id] }
+
+// size returns the number of uncommitted blocks.
+func (t *tree) size() int { return len(t.nodes) - 1 }
+
+func (t *tree) insert(b *consensus.Block, parent *node) *node {
+	n := &node{id: b.ID(), block: b, parent: parent}
+	parent.children = append(parent.children, n)
+	t.nodes[n.id] = n
+	t.byRound[b.Round] = append(t.byRound[b.Round], n)
+	return n
+}
+
+// path returns the nodes from the root's child to n, parents first.
+func (t *tree) path(n *node) []*node {
+	var up []*node
+	for ; n != t.root; n = n.parent {
+		up = append(up, n)
+	}
+	for i, j := 0, len(up)-1; i < j; i, j = i+1, j-1 {
+		up[i], up[j] = up[j], up[i]
+	}
+	return up
+}
+
+// reroot makes a child of the root the new root; its siblings and their descendants are pruned.
+func (t *tree) reroot(n *node) {
+	old := t.root
+	for _, child := range old.children {
+		if child != n {
+			t.prune(child)
+		}
+	}
+	delete(t.nodes, old.id)
+	t.forgetRound(n)
+	n.parent = nil
+	t.root = n
+}
+
+func (t *tree) prune(n *node) {
+	for _, child := range n.children {
+		t.prune(child)
+	}
+	delete(t.nodes, n.id)
+	t.forgetRound(n)
+}
+
+func (t *tree) forgetRound(n *node) {
+	round := n.block.Round
+	kept := t.byRound[round][:0]
+	for _, o := range t.byRound[round] {
+		if o != n {
+			kept = append(kept, o)
+		}
+	}
+	if len(kept) == 0 {
+		delete(t.byRound, round)
+		return
+	}
+	t.byRound[round] = kept
+}

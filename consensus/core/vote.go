@@ -1,0 +1,114 @@
+package core
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/cairnchain/cairn/consensus"
+)
+
+// tryVote votes for the candidate when every condition holds at this moment (P24): it is of the current round, no
+// timeout was signed in the round, it is executed, its time has come, and the rules allow it.
+func (c *Core) tryVote() {
+	n := c.candidate
+	if n == nil || n.state != executed || n.block.Round != c.round || c.safety.LastVoted >= c.round || !c.isValidator() {
+		return
+	}
+	if due := time.UnixMilli(int64(n.block.Timestamp)); due.After(c.now) {
+		if !c.deadline.heldVote.Equal(due) {
+			c.deadline.heldVote = due
+			c.note(VoteHeld{Block: n.info, Until: n.block.Timestamp})
+		}
+		return
+	}
+	next, vote, err := c.rules.Vote(c.safety, n.block, n.info, n.tc)
+	if err != nil {
+		c.note(VoteRefused{Block: n.info, Rule: err.Error()})
+		return
+	}
+	c.setSafety(next)
+	c.note(VoteSigned{Data: vote.Data})
+	c.send(Envelope{Vote: vote})
+}
+
+func (c *Core) onVote(ev VoteReceived) {
+	c.learn(ev.Sync.Get(), nil, nil)
+	c.countVote(ev.Vote, ev.From)
+	c.settle(ev.From, ev.Sync.Get())
+}
+
+// tally is the votes for one VoteData.
+type tally struct {
+	votes []consensus.Verified[*consensus.Vote]
+	power consensus.Power
+}
+
+// ballot is the votes of one round: the first of each validator counts.
+type ballot struct {
+	first   map[consensus.ValidatorID]consensus.Hash
+	tallies map[consensus.Hash]*tally
+}
+
+func (b *ballot) signers(set *consensus.ValidatorSet) []consensus.ValidatorID {
+	var out []consensus.ValidatorID
+	for i := range set.Len() {
+		if _, ok := b.first[set.At(i).ID]; ok {
+			out = append(out, set.At(i).ID)
+		}
+	}
+	return out
+}
+
+// countVote collects votes per digest of the whole VoteData, so that divergent outcomes never mix, and forms the QC
+// from a quorum (P11). Votes are kept for the rounds from the high QC's to VoteWindow above ours: a late one may raise
+// the high QC without changing the round.
+func (c *Core) countVote(verified consensus.Verified[*consensus.Vote], from consensus.ValidatorID) {
+	vote := verified.Get()
+	round := vote.Round()
+	if round <= c.highQC.Round() {
+		return // its QC exists
+	}
+	if round > c.round+VoteWindow {
+		c.note(MessageDropped{Kind: "vote", From: from, Round: round, Reason: "its round is too far ahead"})
+		return
+	}
+	b := c.votes[round]
+	if b == nil {
+		b = &ballot{first: map[consensus.ValidatorID]consensus.Hash{}, tallies: map[consensus.Hash]*tally{}}
+		c.votes[round] = b
+	}
+	digest := vote.Data.Digest()
+	if first, voted := b.first[vote.Signer]; voted {
+		if first != digest {
+			c.note(Equivocation{
+				Kind: "vote", Signer: vote.Signer, Round: round,
+				First: first.Short(), Second: fmt.Sprintf("%s %v", digest.Short(), vote.Data.Block),
+			})
+		}
+		return
+	}
+	b.first[vote.Signer] = digest
+	t := b.tallies[digest]
+	if t == nil {
+		t = &tally{}
+		b.tallies[digest] = t
+	}
+	t.votes = append(t.votes, verified)
+	t.power += c.cfg.Validators.PowerOf(vote.Signer)
+	c.note(VoteCounted{Block: vote.Data.Block, Signer: vote.Signer, Power: t.power})
+	if qc, ok := c.cfg.Validators.AssembleQC(t.votes); ok {
+		c.note(QCFormed{QC: qc.Get()})
+		c.learnQC(qc.Get())
+		c.commit()
+		c.advance()
+	}
+}
+
+// dropVotes forgets the votes of rounds that have a QC.
+func (c *Core) dropVotes() {
+	for round := range c.votes {
+		if round <= c.highQC.Round() {
+			delete(c.votes, round)
+		}
+	}
+}

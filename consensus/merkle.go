@@ -1,0 +1,113 @@
+package consensus
+
+import (
+	"crypto/sha256"
+	"fmt"
+
+	"github.com/transparency-dev/merkle/compact"
+	"github.com/transparency-dev/merkle/rfc6962"
+
+	"github.com/cairnchain/cairn/consensus/canonical"
+)
+
+var ranges = compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
+
+// MerkleRoot is the RFC 6962 tree head over the leaves' data, in order.
+func MerkleRoot(leaves [][]byte) Hash {
+	r := ranges.NewEmptyRange(0)
+	for _, leaf := range leaves {
+		mustMerkle(r.Append(rfc6962.DefaultHasher.HashLeaf(leaf), nil))
+	}
+	return rangeRoot(r)
+}
+
+// PayloadRoot is the MerkleRoot over the SHA-256 of each transaction as carried, signature included (P6).
+func PayloadRoot(payload [][]byte) Hash {
+	leaves := make([][]byte, len(payload))
+	for i, tx := range payload {
+		sum := sha256.Sum256(tx)
+		leaves[i] = sum[:]
+	}
+	return MerkleRoot(leaves)
+}
+
+func rangeRoot(r *compact.Range) Hash {
+	if r.End() == 0 {
+		return Hash(rfc6962.DefaultHasher.EmptyRoot())
+	}
+	root, err := r.GetRootHash(nil)
+	mustMerkle(err)
+	return Hash(root)
+}
+
+// mustMerkle: a compact range only fails when its hashes do not fit its size, which our own code never builds.
+func mustMerkle(err error) {
+	if err != nil {
+		panic(fmt.Sprintf("merkle range: %v", err))
+	}
+}
+
+// HistoryLeaf is what the history tree says of one height (P8).
+type HistoryLeaf struct {
+	ID           Hash
+	StateRoot    Hash
+	ReceiptsRoot Hash
+}
+
+// History is the frontier of the RFC 6962 tree with one leaf per height from 0 on; enough to append and to take the
+// root, about log2(height) hashes. A value: Append leaves its receiver as it was. The zero History is empty.
+type History struct {
+	size   uint64
+	hashes [][]byte
+}
+
+// Size returns the number of leaves: the height of the newest plus one.
+func (h History) Size() uint64 { return h.size }
+
+// Append returns the history with one more leaf.
+func (h History) Append(leaf HistoryLeaf) History {
+	r := h.compact()
+	w := canonical.NewWriter(128)
+	w.String(kindLeaf)
+	w.Fixed(leaf.ID[:])
+	w.Fixed(leaf.StateRoot[:])
+	w.Fixed(leaf.ReceiptsRoot[:])
+	mustMerkle(r.Append(rfc6962.DefaultHasher.HashLeaf(w.Bytes()), nil))
+	return History{size: r.End(), hashes: r.Hashes()}
+}
+
+// Root returns the tree head.
+func (h History) Root() Hash { return rangeRoot(h.compact()) }
+
+func (h History) compact() *compact.Range {
+	r, err := ranges.NewRange(0, h.size, append([][]byte(nil), h.hashes...))
+	mustMerkle(err)
+	return r
+}
+
+// Encode returns the canonical bytes.
+func (h History) Encode() []byte {
+	w := canonical.NewWriter(16 + HashSize*len(h.hashes))
+	w.Uint64(h.size)
+	w.Uint32(uint32(len(h.hashes)))
+	for _, sum := range h.hashes {
+		w.Fixed(sum)
+	}
+	return w.Bytes()
+}
+
+// DecodeHistory reads what Encode wrote; bytes of another form are ErrMalformed.
+func DecodeHistory(b []byte) (History, error) {
+	r := canonical.NewReader(b)
+	h := History{size: r.Uint64()}
+	for range r.Count(64, HashSize) {
+		h.hashes = append(h.hashes, append([]byte(nil), r.Fixed(HashSize)...))
+	}
+	if err := r.Close(); err != nil {
+		return History{}, fmt.Errorf("history: %w: %w", ErrMalformed, err)
+	}
+	if _, err := ranges.NewRange(0, h.size, h.hashes); err != nil {
+		return History{}, fmt.Errorf("history: %w: %w", ErrMalformed, err)
+	}
+	return h, nil
+}

@@ -1,0 +1,35 @@
+package consensus
+
+// Message is what validators send each other: sync info, and at most one of a proposal, a vote or a timeout beside it.
+type Message struct {
+	Sync     *SyncInfo
+	Proposal *Proposal
+	Vote     *Vote
+	Timeout  *Timeout
+}
+
+// Kind names what the message carries: "proposal", "vote", "timeout" or "sync_info".
+func (m *Message) Kind() string {
+	switch {
+	case m.Proposal != nil:
+		return "proposal"
+	case m.Vote != nil:
+		return "vote"
+	case m.Timeout != nil:
+		return "timeout"
+	}
+	return "sync_info"
+}
+
+// Round returns the round the message is about.
+func (m *Message) Round() Round {
+	switch {
+	case m.Proposal != nil:
+		return m.Proposal.Block.Round
+	case m.Vote != nil:
+		return m.Vote.Round()
+	case m.Timeout != nil:
+		return m.Timeout.Round
+	}
+	return m.Sync.Round()
+}
