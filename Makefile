@@ -1,0 +1,74 @@
+# The targets of the tree; "make help" lists them. Tools are pinned in tools/go.mod and built into ./bin.
+
+SHELL := /bin/bash -o pipefail
+GO ?= go
+# Our branch that the published API must stay compatible with.
+MAIN ?= main
+GENERATED := api
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
+
+.PHONY: tools
+tools: ## Build the pinned tools into ./bin (minutes when cold, seconds when warm)
+	cd tools && $(GO) build -o ../bin/ tool
+
+.PHONY: build
+build: ## Compile every package, and the commands into ./bin
+	$(GO) build ./...
+	@if [ -d cmd ]; then $(GO) build -o bin/ ./cmd/...; fi
+
+.PHONY: generate
+generate: tools ## Regenerate the Go and OpenAPI code of ./api
+	bin/buf generate
+	bin/buf generate --template api/openapi/buf.gen.yaml
+	bin/openapiprune api/openapi/cairn.swagger.json
+
+.PHONY: generate-check
+generate-check: tools ## Fail if the generated code is stale
+	@before="$$(mktemp -d)" && trap 'rm -rf "$$before"' EXIT && cp -R $(GENERATED) "$$before/" && \
+	$(MAKE) --no-print-directory generate && \
+	diff -r "$$before/$(GENERATED)" $(GENERATED) || { echo "the generated code was stale: commit what is there now"; exit 1; }
+
+.PHONY: format
+format: tools ## Format Go and protobuf sources
+	bin/golangci-lint fmt ./...
+	bin/buf format -w
+
+.PHONY: format-check
+format-check: tools ## Fail if a source is not formatted
+	bin/golangci-lint fmt --diff ./...
+	bin/buf format --diff --exit-code
+
+.PHONY: lint
+lint: tools ## Lint Go and protobuf, and check the API for breaking changes against MAIN
+	bin/golangci-lint run ./...
+	bin/buf lint
+	@if git rev-parse --verify --quiet $(MAIN):buf.yaml >/dev/null; then \
+		echo "bin/buf breaking --against .git#branch=$(MAIN)"; bin/buf breaking --against '.git#branch=$(MAIN)'; \
+	else echo "branch $(MAIN) holds no API yet: nothing can break"; fi
+
+.PHONY: vet
+vet: ## Run go vet
+	$(GO) vet ./...
+	cd tools && $(GO) vet ./...
+
+.PHONY: test
+test: ## Run the tests
+	$(GO) test ./...
+	cd tools && $(GO) test ./...
+
+.PHONY: race
+race: ## Run the tests with the race detector
+	$(GO) test -race ./...
+	cd tools && $(GO) test ./...
+
+.PHONY: bench
+bench: ## Run the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: check
+check: format-check lint generate-check vet race ## All that a change must pass: format, lint, generated code, vet, tests with the race detector

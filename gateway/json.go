@@ -1,0 +1,67 @@
+package gateway
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
+)
+
+// errHexBody says that the bytes of a transaction came as hex. Hex is valid base64, so it decodes without an error, to
+// other bytes; the node would only see nonsense.
+var errHexBody = errors.New("transaction.body: this is hex; bytes are base64 in JSON")
+
+// strictJSON is the JSON of the API: defaults are written out, absent messages left out, names are lowerCamelCase.
+// What is read must be one value without unknown or repeated fields.
+type strictJSON struct{ runtime.JSONPb }
+
+func newStrictJSON() *strictJSON {
+	return &strictJSON{runtime.JSONPb{
+		MarshalOptions: protojson.MarshalOptions{EmitDefaultValues: true},
+	}}
+}
+
+// NewDecoder reads all of r as one value: the runtime's own stops behind the first and passes over what follows.
+func (j *strictJSON) NewDecoder(r io.Reader) runtime.Decoder {
+	return runtime.DecoderFunc(func(v any) error {
+		message, ok := v.(proto.Message)
+		if !ok {
+			return fmt.Errorf("%T is no message", v)
+		}
+		raw, err := io.ReadAll(r)
+		if err != nil {
+			return err
+		}
+		if err := j.UnmarshalOptions.Unmarshal(raw, message); err != nil {
+			return err
+		}
+		if request, ok := message.(*cairnv1.SubmitTransactionRequest); ok && bodyIsHex(raw, request) {
+			return errHexBody
+		}
+		return nil
+	})
+}
+
+// bodyIsHex says whether the body of the transaction is meant as hex: read so it is a body, read as base64 it is none.
+func bodyIsHex(raw []byte, request *cairnv1.SubmitTransactionRequest) bool {
+	var texts struct {
+		Transaction struct{ Body string }
+	}
+	if json.Unmarshal(raw, &texts) != nil {
+		return false
+	}
+	meant, err := hex.DecodeString(texts.Transaction.Body)
+	return err == nil && isBody(meant) && !isBody(request.GetTransaction().GetBody())
+}
+
+func isBody(b []byte) bool {
+	var body cairnv1.TransactionBody
+	return proto.Unmarshal(b, &body) == nil && len(body.ProtoReflect().GetUnknown()) == 0 && body.GetChainId() != ""
+}

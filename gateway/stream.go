@@ -1,0 +1,164 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
+)
+
+// commitStreamPath is the path of StreamCommits, as it is annotated.
+const commitStreamPath = "/v1/commits:stream"
+
+// commitStream serves StreamCommits as NDJSON or as server-sent events. The generated handler knows only the first,
+// and frames an error before the first message as part of a stream that never began.
+type commitStream struct {
+	mux    *runtime.ServeMux
+	blocks cairnv1.BlockServiceClient
+}
+
+func (s commitStream) serve(w http.ResponseWriter, r *http.Request, _ map[string]string) {
+	var request cairnv1.StreamCommitsRequest
+	if err := runtime.PopulateQueryParameters(&request, r.URL.Query(), utilities.NewDoubleArray(nil)); err != nil {
+		writeError(w, explainParse(err.Error()))
+		return
+	}
+	// A browser's EventSource reconnects to the URL it was made with, and says here how far it came.
+	if last := r.Header.Get("Last-Event-ID"); last != "" {
+		request.ResumeToken = last
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	// Adds the client's address, which the node's limits count by.
+	ctx, err := runtime.AnnotateContext(ctx, s.mux, r, cairnv1.BlockService_StreamCommits_FullMethodName,
+		runtime.WithHTTPPathPattern(commitStreamPath))
+	if err != nil {
+		writeError(w, explain(status.Convert(err)))
+		return
+	}
+	stream, err := s.blocks.StreamCommits(ctx, &request)
+	if err != nil {
+		writeError(w, explain(status.Convert(err)))
+		return
+	}
+	// No header: the call has ended, and Recv says how.
+	if header, err := stream.Header(); err != nil || header == nil {
+		if _, err = stream.Recv(); err == nil || errors.Is(err, io.EOF) {
+			err = status.Error(codes.Internal, "the stream ended before it began")
+		}
+		writeError(w, explain(status.Convert(err)))
+		return
+	}
+	forward(w, newFraming(w, r), stream.Recv)
+}
+
+// forward sends what recv yields until it ends or the client is gone.
+func forward(w http.ResponseWriter, frame framing, recv func() (*cairnv1.StreamCommitsResponse, error)) {
+	w.Header().Set("Content-Type", frame.contentType())
+	// Asks proxies that would collect an answer before they pass it on not to.
+	w.Header().Set("X-Accel-Buffering", "no")
+	w.WriteHeader(http.StatusOK)
+	conn := http.NewResponseController(w)
+	for {
+		if conn.Flush() != nil {
+			return
+		}
+		message, err := recv()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			// A client that is gone does not read why.
+			_ = frame.fail(explain(status.Convert(err)))
+			_ = conn.Flush()
+			return
+		}
+		if frame.send(message) != nil {
+			return
+		}
+	}
+}
+
+// framing is how messages are set apart from each other.
+type framing interface {
+	contentType() string
+	send(message *cairnv1.StreamCommitsResponse) error
+	fail(st *status.Status) error
+}
+
+func newFraming(w io.Writer, r *http.Request) framing {
+	if acceptsEvents(r) {
+		return events{w: w, json: newStrictJSON()}
+	}
+	return lines{w: w, json: newStrictJSON()}
+}
+
+func acceptsEvents(r *http.Request) bool {
+	for _, header := range r.Header.Values("Accept") {
+		for part := range strings.SplitSeq(header, ",") {
+			if kind, _, err := mime.ParseMediaType(part); err == nil && kind == "text/event-stream" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// lines is NDJSON: {"result": …} for each message, {"error": …} for the end.
+type lines struct {
+	w    io.Writer
+	json *strictJSON
+}
+
+func (l lines) contentType() string { return "application/x-ndjson" }
+
+func (l lines) send(message *cairnv1.StreamCommitsResponse) error {
+	text, err := l.json.Marshal(message)
+	if err != nil {
+		return err
+	}
+	return l.line("result", text)
+}
+
+func (l lines) fail(st *status.Status) error { return l.line("error", errorJSON(st)) }
+
+func (l lines) line(key string, text []byte) error {
+	_, err := io.WriteString(l.w, `{"`+key+`":`+string(text)+"}\n")
+	return err
+}
+
+// events are server-sent events: the message itself as data, its resume token as id. Heartbeats are events of another
+// name, which a page does not see unless it asks for them, and move the id like the others.
+type events struct {
+	w    io.Writer
+	json *strictJSON
+}
+
+func (e events) contentType() string { return "text/event-stream" }
+
+func (e events) send(message *cairnv1.StreamCommitsResponse) error {
+	text, err := e.json.Marshal(message)
+	if err != nil {
+		return err
+	}
+	name := ""
+	if message.GetBlock() == nil {
+		name = "event: heartbeat\n"
+	}
+	_, err = io.WriteString(e.w, name+"id: "+message.GetResumeToken()+"\ndata: "+string(text)+"\n\n")
+	return err
+}
+
+func (e events) fail(st *status.Status) error {
+	_, err := io.WriteString(e.w, "event: error\ndata: "+string(errorJSON(st))+"\n\n")
+	return err
+}
