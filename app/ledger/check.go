@@ -1,0 +1,35 @@
+package ledger
+
+import "github.com/cairnchain/cairn/app"
+
+// Check implements app.App. The cheap checks come first and the signature last, so that garbage costs little. Expiry
+// and sequences ahead are the mempool's to judge, by block time and by what it holds.
+func (l *Ledger) Check(s app.State, tx app.Tx) (app.TxInfo, error) {
+	c, unverified, rejection := l.open(tx)
+	if rejection != nil {
+		return app.TxInfo{}, rejection
+	}
+	sender, err := ReadAccount(s, c.body.Sender)
+	if err != nil {
+		return app.TxInfo{}, err
+	}
+	if rejection := sequenceUsed(c, &sender); rejection != nil {
+		return app.TxInfo{}, rejection
+	}
+	if rejection := l.affordable(c, &sender); rejection != nil {
+		return app.TxInfo{}, rejection
+	}
+	if unverified != nil && len(l.verified.verify([]claim{*unverified})) != 0 {
+		return app.TxInfo{}, badSignature()
+	}
+	return app.TxInfo{
+		ID:       c.id,
+		Sender:   c.sender,
+		Sequence: c.body.Sequence,
+		Next:     sender.Sequence,
+		Fee:      c.body.Fee,
+		Cost:     c.body.Fee + c.total,
+		Balance:  sender.Balance,
+		Expiry:   c.body.ExpiresAt,
+	}, nil
+}

@@ -1,0 +1,48 @@
+package ledger
+
+import "github.com/cairnchain/cairn/app"
+
+// Prepare implements app.App: it runs the candidates in their order and keeps what passes the prologue. What failed for
+// a sequence ahead or a balance too low may pass later; every other refusal is final.
+func (l *Ledger) Prepare(s app.State, h app.Header, candidates []app.Tx) (kept []app.Tx, dropped []app.Dropped, err error) {
+	txs, refused := l.openCandidates(candidates)
+	w := newWorking(s)
+	for i, tx := range candidates {
+		rejection := refused[i]
+		if rejection == nil {
+			if _, rejection, err = l.apply(w, h, txs[i]); err != nil {
+				return nil, nil, err
+			}
+		}
+		if rejection != nil {
+			dropped = append(dropped, app.Dropped{Tx: tx, Reason: rejection, Final: final(rejection.Reason)})
+			continue
+		}
+		kept = append(kept, tx)
+	}
+	return kept, dropped, nil
+}
+
+func final(reason app.Reason) bool {
+	return reason != app.ReasonSequenceTooNew && reason != app.ReasonInsufficientBalance
+}
+
+// openCandidates opens and verifies each candidate; at each index one of the two slices has an entry.
+func (l *Ledger) openCandidates(candidates []app.Tx) ([]*checked, []*app.Rejection) {
+	txs, refused := make([]*checked, len(candidates)), make([]*app.Rejection, len(candidates))
+	var claims []claim
+	for i, tx := range candidates {
+		c, unverified, rejection := l.open(tx)
+		txs[i], refused[i] = c, rejection
+		if unverified != nil {
+			claims = append(claims, *unverified)
+		}
+	}
+	bad := l.verified.verify(claims)
+	for i, tx := range txs {
+		if tx != nil && bad[tx.hash] {
+			txs[i], refused[i] = nil, badSignature()
+		}
+	}
+	return txs, refused
+}

@@ -1,0 +1,299 @@
+// Package engine steps the core and carries out its effects against an Env.
+//
+// It promises the order that safety rests on: what a message rests on is durable before the message leaves (P20); and
+// that nothing slow runs on its loop but the durable write that a message waits for. The engine is single-threaded:
+// Step and Tasks run on one loop; Receive, Status and Verify may be called from anywhere. The same engine runs in a
+// node, on goroutines and a real clock (Loop), and in the simulator.
+package engine
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/consensus/core"
+	"github.com/cairnchain/cairn/consensus/safety"
+)
+
+// Status is a snapshot for operators.
+type Status struct {
+	core.Status
+	// Expiries counts timer expiries and rebroadcasts since the last new certificate: a chain that is stalled shows 3
+	// or more, an idle one 0.
+	Expiries int
+}
+
+// Engine drives one Core.
+type Engine struct {
+	cfg      Config
+	env      Env
+	identity consensus.Identity
+	core     *core.Core
+
+	now      time.Time
+	armed    time.Time                  // when TimerFired is due; zero: never
+	local    []func(core.At) core.Event // our own messages, on their way back
+	outcomes map[consensus.Hash]*outcome
+	expiries int
+	asked    asked
+	status   atomic.Pointer[Status]
+}
+
+// asked is when the pool was last asked for work, and the answer. Without a newer transaction the same round does not
+// ask again.
+type asked struct {
+	round   consensus.Round
+	changed <-chan struct{} // closed when the pool has something newer
+	told    bool            // there was work, and the core knows
+}
+
+// New recovers from the store and returns an engine, together with the effects of the recovery carried out: they may
+// save, send and execute. Errors are those of the storage, and certificates in it that do not verify.
+func New(cfg Config, env Env) (*Engine, error) {
+	e := &Engine{
+		cfg:      cfg,
+		env:      env,
+		identity: consensus.Identity{ID: cfg.Self, Domain: cfg.Verifier.Domain, Signer: env.Signer},
+		outcomes: map[consensus.Hash]*outcome{},
+		now:      env.Clock.Now(),
+	}
+	rec, err := e.recover()
+	if err != nil {
+		return nil, err
+	}
+	var effects core.Effects
+	e.core, effects = core.New(core.Config{
+		Domain:           cfg.Verifier.Domain,
+		Validators:       cfg.Verifier.Set,
+		Self:             cfg.Self,
+		ContiguousRounds: cfg.ContiguousRounds,
+		Timing:           cfg.Timing,
+	}, rec)
+	if err := e.carryOut(effects); err != nil {
+		return nil, err
+	}
+	return e, e.settle()
+}
+
+// recover reads what was durable and verifies it again.
+func (e *Engine) recover() (core.Recovery, error) {
+	stored, err := e.env.Store.Recover()
+	if err != nil {
+		return core.Recovery{}, err
+	}
+	rec := core.Recovery{Now: e.now, Root: stored.Tip, Blocks: stored.Uncommitted}
+	if rec.Proof, err = e.cfg.Verifier.QC(stored.Proof); err != nil {
+		return core.Recovery{}, fmt.Errorf("stored commit proof: %w", err)
+	}
+	rec.HighQC = rec.Proof
+	if stored.HighQC != nil && stored.HighQC.Round() > stored.Proof.Round() {
+		if rec.HighQC, err = e.cfg.Verifier.QC(stored.HighQC); err != nil {
+			return core.Recovery{}, fmt.Errorf("stored high QC: %w", err)
+		}
+	}
+	if stored.HighTC != nil {
+		tc, err := e.cfg.Verifier.TC(stored.HighTC)
+		if err != nil {
+			return core.Recovery{}, fmt.Errorf("stored high TC: %w", err)
+		}
+		rec.HighTC = &tc
+	}
+	rec.Safety = safety.Initial(e.cfg.Verifier.Domain.Epoch)
+	if e.env.Safety != nil {
+		rec.Safety = e.env.Safety.State()
+	}
+	rec.Safety = safety.Raise(rec.Safety, rec.HighQC.Get(), stored.HighTC)
+	e.outcomes[stored.Tip.ID] = &outcome{info: stored.Tip, history: stored.History}
+	return rec, nil
+}
+
+// Armed returns when the engine wants a TimerFired; the zero time means never. Loop only.
+func (e *Engine) Armed() time.Time { return e.armed }
+
+// Status returns the newest snapshot. Safe for concurrent use.
+func (e *Engine) Status() *Status { return e.status.Load() }
+
+// At returns the time of an event that is handed over now; it never goes back. Loop only.
+func (e *Engine) At() core.At {
+	if now := e.env.Clock.Now(); now.After(e.now) {
+		e.now = now
+	}
+	return core.At(e.now)
+}
+
+// Step hands an event to the core and carries out what follows, our own messages included. Loop only. An error is
+// fatal: storage failed, or the core halts.
+func (e *Engine) Step(ev core.Event) error {
+	if err := e.carryOut(e.core.Step(ev)); err != nil {
+		return err
+	}
+	return e.settle()
+}
+
+// settle brings our own messages back to the core, tells it of pending work, and publishes the status.
+func (e *Engine) settle() error {
+	for {
+		for len(e.local) > 0 {
+			next := e.local[0]
+			e.local = e.local[1:]
+			if err := e.carryOut(e.core.Step(next(e.At()))); err != nil {
+				return err
+			}
+		}
+		if !e.workToReport() {
+			break
+		}
+		if err := e.carryOut(e.core.Step(core.WorkPending{At: e.At()})); err != nil {
+			return err
+		}
+	}
+	e.status.Store(&Status{Status: e.core.Status(), Expiries: e.expiries})
+	return nil
+}
+
+// carryOut does what the core asks for, in field order.
+func (e *Engine) carryOut(effects core.Effects) error {
+	if effects.Halt != nil {
+		e.observe(effects.Notes)
+		return fmt.Errorf("consensus halts: %w", effects.Halt)
+	}
+	if err := e.save(effects.Save); err != nil {
+		return err
+	}
+	for _, envelope := range effects.Send {
+		e.send(envelope)
+	}
+	if effects.Timer != nil {
+		e.armed = effects.Timer.At
+	}
+	if effects.Build != nil {
+		e.build(*effects.Build)
+	}
+	for _, block := range effects.Execute {
+		e.execute(block)
+	}
+	for _, fetch := range effects.Fetch {
+		e.fetch(fetch)
+	}
+	for _, commit := range effects.Commit {
+		e.commit(commit)
+	}
+	e.observe(effects.Notes)
+	return nil
+}
+
+// save makes blocks and certificates durable, then the safety record: in this order a record never speaks of a block
+// that a crash lost.
+func (e *Engine) save(save *core.Save) error {
+	if save == nil {
+		return nil
+	}
+	start := e.env.Clock.Now()
+	if err := e.env.Store.Save(save.Blocks, save.HighQC, save.HighTC); err != nil {
+		return err
+	}
+	if save.Safety != nil {
+		if e.env.Safety == nil {
+			panic("engine: the core signs without a safety record")
+		}
+		if err := e.env.Safety.Save(*save.Safety); err != nil {
+			return err
+		}
+	}
+	e.stage("save", e.currentRound(), start)
+	return nil
+}
+
+// send signs drafts and gives messages to the transport; what is for everybody comes back to us as well.
+func (e *Engine) send(envelope core.Envelope) {
+	m := &consensus.Message{Sync: envelope.Sync}
+	sync := e.identity.SyncInfo(envelope.Sync)
+	var own func(core.At) core.Event
+	switch self := e.cfg.Self; {
+	case envelope.Proposal != nil:
+		signed := e.identity.Proposal(envelope.Proposal)
+		m.Proposal = signed.Get()
+		own = func(at core.At) core.Event {
+			return core.ProposalReceived{At: at, From: self, Proposal: signed, Sync: sync}
+		}
+	case envelope.Vote != nil:
+		signed := e.identity.Vote(envelope.Vote)
+		m.Vote = signed.Get()
+		own = func(at core.At) core.Event {
+			return core.VoteReceived{At: at, From: self, Vote: signed, Sync: sync}
+		}
+	case envelope.Timeout != nil:
+		signed := e.identity.Timeout(envelope.Timeout)
+		m.Timeout = signed.Get()
+		own = func(at core.At) core.Event {
+			return core.TimeoutReceived{At: at, From: self, Timeout: signed, Sync: sync}
+		}
+	}
+	if !envelope.To.IsZero() {
+		e.env.Transport.Send(envelope.To, m)
+		return
+	}
+	e.env.Transport.Broadcast(m)
+	if own != nil {
+		e.local = append(e.local, own)
+	}
+}
+
+// workToReport reports whether the core must be told of pending work: once per round, and again whenever a leader
+// waits for work.
+func (e *Engine) workToReport() bool {
+	status := e.core.Status()
+	if e.asked.round == status.Round && !isClosed(e.newWork(status.Waiting)) {
+		return false
+	}
+	changed := e.env.Pool.Changed() // before looking: so nothing is missed
+	top := e.outcomes[status.HighQC.Block().ID]
+	if top == nil {
+		top = e.outcomes[status.Root.ID]
+	}
+	e.asked = asked{round: status.Round, changed: changed, told: e.env.Pool.HasReady(ahead(top))}
+	return e.asked.told
+}
+
+// newWork returns what is closed when the pool is worth asking again in this round; nil when it is not: the core knows
+// of work, and is no leader that waits for some.
+func (e *Engine) newWork(waiting bool) <-chan struct{} {
+	if e.asked.told && !waiting {
+		return nil
+	}
+	return e.asked.changed
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c: // never for nil
+		return true
+	default:
+		return false
+	}
+}
+
+func (e *Engine) observe(notes []core.Note) {
+	for _, n := range notes {
+		switch n.(type) {
+		case core.RoundExpired, core.Rebroadcast:
+			e.expiries++
+		case core.RoundEntered, core.HighQCRaised:
+			e.expiries = 0
+		}
+		e.env.Observer.Note(e.now, n)
+	}
+}
+
+func (e *Engine) stage(name string, round consensus.Round, start time.Time) {
+	e.env.Observer.Stage(Stage{Name: name, Round: round, Start: start, End: e.env.Clock.Now()})
+}
+
+// currentRound returns the round for stages that happen while the core itself is being built.
+func (e *Engine) currentRound() consensus.Round {
+	if e.core == nil {
+		return 0
+	}
+	return e.core.Round()
+}

@@ -1,0 +1,168 @@
+package engine
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	inboxSize  = 1024 // tasks from outside that wait for the loop; whoever brings more waits
+	commitsMax = 64   // commits that wait for the disk; the loop waits beyond it
+)
+
+type work = func(context.Context) Task
+
+// Loop runs an engine on goroutines and the machine's clock, and is that engine's Async. Make it, then the engine, then
+// Run it.
+type Loop struct {
+	inbox   chan Task
+	commits chan work
+	wake    chan struct{} // holds a token when answers is not empty
+	stopped chan struct{} // closed when Run ends
+
+	mu      sync.Mutex
+	answers []Task // of our own asynchronous work: as many as the core asked for, so not bounded again
+	early   []work // asked for before Run
+	run     func(work)
+}
+
+// NewLoop returns a Loop without an engine; it starts nothing.
+func NewLoop() *Loop {
+	return &Loop{
+		inbox:   make(chan Task, inboxSize),
+		commits: make(chan work, commitsMax),
+		wake:    make(chan struct{}, 1),
+		stopped: make(chan struct{}),
+	}
+}
+
+// Post hands a task to the loop; it waits while the inbox is full. The error is ctx's.
+func (l *Loop) Post(ctx context.Context, t Task) error {
+	select {
+	case l.inbox <- t:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Go is part of Async.
+func (l *Loop) Go(w func(context.Context) Task) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.run == nil {
+		l.early = append(l.early, w)
+		return
+	}
+	l.run(w)
+}
+
+// Commit is part of Async. Only the loop calls it.
+func (l *Loop) Commit(w func(context.Context) Task) {
+	select {
+	case l.commits <- w:
+	case <-l.stopped: // it is committed at the next start
+	}
+}
+
+func (l *Loop) answer(t Task) {
+	l.mu.Lock()
+	l.answers = append(l.answers, t)
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *Loop) takeAnswers() []Task {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	taken := l.answers
+	l.answers = nil
+	return taken
+}
+
+// Run drives the engine until ctx ends, then returns nil, or until a fatal error, which it returns. All goroutines it
+// started have ended then.
+func (l *Loop) Run(ctx context.Context, e *Engine) error {
+	group, ctx := errgroup.WithContext(ctx)
+	defer context.AfterFunc(ctx, func() { close(l.stopped) })()
+	l.mu.Lock()
+	l.run = func(w work) {
+		group.Go(func() error {
+			if t := w(ctx); t != nil && ctx.Err() == nil {
+				l.answer(t)
+			}
+			return nil
+		})
+	}
+	for _, w := range l.early {
+		l.run(w)
+	}
+	l.early = nil
+	l.mu.Unlock()
+
+	group.Go(func() error { return l.commitInOrder(ctx) })
+	group.Go(func() error { return l.loop(ctx, e) })
+	return group.Wait()
+}
+
+// commitInOrder drains the queue of commits. What is still in it when ctx ends is committed at the next start.
+func (l *Loop) commitInOrder(ctx context.Context) error {
+	for {
+		select {
+		case w := <-l.commits:
+			if t := w(ctx); t != nil {
+				l.answer(t)
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// loop runs tasks one at a time. The armed timer is looked at first, so that no flood of messages can hold it up.
+func (l *Loop) loop(ctx context.Context, e *Engine) error {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		due := e.Armed()
+		if !due.IsZero() && !e.env.Clock.Now().Before(due) {
+			if err := TimerFired(e); err != nil {
+				return err
+			}
+			continue
+		}
+		if answers := l.takeAnswers(); len(answers) > 0 {
+			for _, t := range answers {
+				if err := t(e); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		if due.IsZero() {
+			timer.Reset(time.Hour)
+		} else {
+			timer.Reset(due.Sub(e.env.Clock.Now()))
+		}
+		select {
+		case t := <-l.inbox:
+			if err := t(e); err != nil {
+				return err
+			}
+		case <-e.newWork(e.Status().Waiting):
+			if err := e.settle(); err != nil {
+				return err
+			}
+		case <-l.wake:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}

@@ -1,0 +1,312 @@
+package engine_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/cairnchain/cairn/app"
+	"github.com/cairnchain/cairn/app/counter"
+	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/consensus/consensustest"
+	"github.com/cairnchain/cairn/consensus/core"
+	"github.com/cairnchain/cairn/consensus/engine"
+	"github.com/cairnchain/cairn/consensus/safety"
+	"github.com/cairnchain/cairn/consensus/signature"
+	"github.com/cairnchain/cairn/mempool"
+	"github.com/cairnchain/cairn/storage"
+	"github.com/cairnchain/cairn/storage/storagetest"
+)
+
+// world is a cluster of real engines with real storage, pools and application on one thread and a virtual clock.
+type world struct {
+	t       *testing.T
+	now     time.Time
+	genesis *consensus.Genesis
+	members []*member
+	queue   []func() error
+	signed  map[string][]byte // kind, signer and round of everything on the wire: what was signed
+}
+
+// member is one validator. Its disks outlive its engine.
+type member struct {
+	w       *world
+	i       int
+	id      consensus.ValidatorID
+	signer  consensusSigner
+	kv      *storagetest.Memory
+	disk    *storagetest.Disk
+	alive   bool
+	life    int // counts restarts: work of an earlier life is dropped
+	store   *storage.Store
+	pool    *mempool.Pool
+	engine  *engine.Engine
+	fetched int
+}
+
+type consensusSigner = consensustest.FastSigner
+
+func newWorld(t *testing.T, n int) *world {
+	w := &world{t: t, now: time.UnixMilli(1_800_000_000_000).UTC(), signed: map[string][]byte{}}
+	var validators []consensus.Validator
+	for i := range n {
+		m := &member{w: w, i: i, signer: consensustest.NewFastSigner(fmt.Sprint("validator ", i))}
+		m.id = consensus.IDOf(m.signer.Public())
+		m.kv, m.disk = storagetest.NewMemory(nil), storagetest.NewDisk(nil)
+		w.members = append(w.members, m)
+		validators = append(validators, consensus.Validator{ID: m.id, Name: fmt.Sprint("v", i), Key: m.signer.Public(), Power: 1})
+	}
+	set, err := consensus.NewValidatorSet(validators)
+	must(t, err)
+	w.genesis = &consensus.Genesis{
+		ChainID: "world", Rule: consensus.TwoChain, ContiguousRounds: 2,
+		Timestamp: consensus.Timestamp(w.now.UnixMilli()), Validators: set, AppDocument: []byte("{}"),
+	}
+	for _, m := range w.members {
+		must(t, storage.CreateSafetyRecordIn(m.disk, m.identity(), safety.Initial(consensus.FirstEpoch)))
+		m.start()
+	}
+	return w
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (m *member) identity() storage.RecordIdentity {
+	return storage.RecordIdentity{ChainID: m.w.genesis.ChainID, Genesis: m.w.genesis.Hash(), Key: m.signer.Public()}
+}
+
+func (m *member) start() {
+	t := m.w.t
+	t.Helper()
+	store, err := storage.Open(m.kv, storage.Genesis{Chain: m.w.genesis})
+	must(t, err)
+	record, err := storage.OpenSafetyRecordIn(m.disk, m.identity())
+	must(t, err)
+	m.store, m.alive = store, true
+	m.pool = mempool.New(mempool.Config{App: counter.Counter{}, State: store.State, Now: func() time.Time { return m.w.now }})
+	verifier := &consensus.Verifier{
+		Domain: m.w.genesis.Domain(), Set: m.w.genesis.Validators, Genesis: store.Genesis(), Scheme: consensustest.FastScheme{},
+	}
+	m.engine, err = engine.New(engine.Config{
+		Self: m.id, Verifier: verifier, ContiguousRounds: m.w.genesis.ContiguousRounds,
+		Timing: core.DefaultTiming(), Room: mempool.Room{Transactions: 100, Bytes: 1 << 20}, FetchTimeout: time.Second,
+	}, engine.Env{
+		Clock: m, Async: m, Transport: m, Signer: m.signer, Safety: record, Store: store, App: counter.Counter{}, Pool: m.pool,
+		Observer: engine.Observer{Note: func(time.Time, core.Note) {}, Stage: func(engine.Stage) {}},
+	})
+	must(t, err)
+	for _, other := range m.w.members {
+		if other != m && other.alive && other.engine != nil {
+			m.post(engine.Connected(other.id))
+			other.post(engine.Connected(m.id))
+		}
+	}
+}
+
+// crash loses whatever was not synced.
+func (m *member) crash() {
+	m.alive = false
+	m.life++
+	m.kv = m.kv.Crash(0, nil)
+	m.disk = m.disk.Crash(0, nil)
+}
+
+// Now is the Clock.
+func (m *member) Now() time.Time { return m.w.now }
+
+func (m *member) post(task engine.Task) {
+	life := m.life
+	m.w.queue = append(m.w.queue, func() error {
+		if !m.alive || m.life != life || task == nil {
+			return nil
+		}
+		return task(m.engine)
+	})
+}
+
+// Go is part of Async: the work is done when its turn comes, its answer is queued then.
+func (m *member) Go(work func(context.Context) engine.Task) {
+	life := m.life
+	m.w.queue = append(m.w.queue, func() error {
+		if m.alive && m.life == life {
+			m.post(work(context.Background()))
+		}
+		return nil
+	})
+}
+
+// Commit is part of Async: the queue is in order already.
+func (m *member) Commit(work func(context.Context) engine.Task) { m.Go(work) }
+
+// Broadcast is part of Transport.
+func (m *member) Broadcast(msg *consensus.Message) {
+	m.record(msg)
+	for _, other := range m.w.members {
+		if other != m {
+			other.deliver(m.id, msg)
+		}
+	}
+}
+
+// Send is part of Transport.
+func (m *member) Send(to consensus.ValidatorID, msg *consensus.Message) {
+	m.record(msg)
+	for _, other := range m.w.members {
+		if other.id == to {
+			other.deliver(m.id, msg)
+		}
+	}
+}
+
+func (m *member) deliver(from consensus.ValidatorID, msg *consensus.Message) {
+	life := m.life
+	m.w.queue = append(m.w.queue, func() error {
+		if !m.alive || m.life != life {
+			return nil
+		}
+		task, err := m.engine.Verify(from, msg)
+		if err != nil {
+			return fmt.Errorf("member %d refuses an honest %s: %w", m.i, msg.Kind(), err)
+		}
+		return task(m.engine)
+	})
+}
+
+// record fails the test when somebody signs two different things of a kind in one round.
+func (m *member) record(msg *consensus.Message) {
+	note := func(kind string, round consensus.Round, content []byte) {
+		key := fmt.Sprint(kind, m.i, round)
+		if before, ok := m.w.signed[key]; ok && !bytes.Equal(before, content) {
+			m.w.t.Fatalf("member %d signed two %ss in round %d", m.i, kind, round)
+		}
+		m.w.signed[key] = content
+	}
+	switch {
+	case msg.Proposal != nil:
+		id := msg.Proposal.Block.ID()
+		note("proposal", msg.Round(), id[:])
+	case msg.Vote != nil:
+		note("vote", msg.Round(), msg.Vote.Encode())
+	case msg.Timeout != nil:
+		note("timeout", msg.Round(), msg.Timeout.Encode())
+	}
+}
+
+var errUnreachable = errors.New("unreachable")
+
+// Fetch is part of Transport.
+func (m *member) Fetch(_ context.Context, peer consensus.ValidatorID, req consensus.FetchRequest) (*consensus.Chunk, error) {
+	for _, other := range m.w.members {
+		if other.id == peer && other.alive {
+			chunk, err := other.store.Chain(req, 16, 1<<20)
+			if err == nil {
+				m.fetched += len(chunk.Blocks)
+			}
+			return chunk, err
+		}
+	}
+	return nil, errUnreachable
+}
+
+// maxSteps bounds a run: a world that does not get there is stuck.
+const maxSteps = 200_000
+
+// run works until done holds; when nothing is left to do, time goes on to the next armed timer.
+func (w *world) run(what string, done func() bool) {
+	w.t.Helper()
+	for range maxSteps {
+		if done() {
+			return
+		}
+		if len(w.queue) > 0 {
+			next := w.queue[0]
+			w.queue = w.queue[1:]
+			must(w.t, next())
+			continue
+		}
+		w.wakeForWork()
+		if len(w.queue) == 0 {
+			w.fireNext()
+		}
+	}
+	w.t.Fatalf("%s: not reached in %d steps; members: %s", what, maxSteps, w)
+}
+
+// wakeForWork stands for the loop's wait on the pool.
+func (w *world) wakeForWork() {
+	for _, m := range w.members {
+		if m.alive && engine.HasNewWork(m.engine) {
+			m.post(engine.LookForWork)
+		}
+	}
+}
+
+func (w *world) fireNext() {
+	var due *member
+	for _, m := range w.members {
+		if m.alive && (due == nil || m.engine.Armed().Before(due.engine.Armed())) {
+			due = m
+		}
+	}
+	if due.engine.Armed().After(w.now) {
+		w.now = due.engine.Armed()
+	}
+	due.post(engine.TimerFired)
+}
+
+// runFor runs for a time.
+func (w *world) runFor(d time.Duration) {
+	end := w.now.Add(d)
+	w.run(fmt.Sprint("after ", d), func() bool { return !w.now.Before(end) })
+}
+
+func (w *world) String() string {
+	var out string
+	for _, m := range w.members {
+		s := m.engine.Status()
+		out += fmt.Sprintf("\n%d alive=%v round=%d high=%v tip=%v stored=%v", m.i, m.alive, s.Round, s.HighQC, s.Root, m.store.Tip())
+	}
+	return out
+}
+
+// submit gives a transaction to every living member's pool.
+func (w *world) submit(tx app.Tx) {
+	w.t.Helper()
+	for _, m := range w.members {
+		if m.alive {
+			status, err := m.pool.Add(tx, mempool.Client)
+			must(w.t, err)
+			if status.Code != mempool.Accepted && status.Code != mempool.Known {
+				w.t.Fatalf("member %d refuses %q: %v", m.i, tx, status)
+			}
+		}
+	}
+}
+
+func (m *member) count(name string) uint64 {
+	n, err := counter.Read(m.store.State(), name)
+	must(m.w.t, err)
+	return n
+}
+
+// everyLiving reports whether all living members have counted name to n.
+func (w *world) everyLiving(name string, n uint64) func() bool {
+	return func() bool {
+		for _, m := range w.members {
+			if m.alive && m.count(name) != n {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+var scheme signature.Scheme = consensustest.FastScheme{}

@@ -1,0 +1,440 @@
+package mempool
+
+import (
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/cairnchain/cairn/app"
+	"github.com/cairnchain/cairn/consensus"
+)
+
+// naive is the pool as a list, everything computed anew for every question: the oracle.
+type naive struct {
+	limits    Limits
+	txs       []*naiveTx
+	next      map[string]uint64 // of accounts; from the bank
+	blockTime consensus.Timestamp
+	states    map[consensus.Hash]State // of what was dropped and not committed
+}
+
+type naiveTx struct {
+	order
+	added time.Time
+	held  time.Time // until when; zero when it is not
+}
+
+func (n *naive) nextOf(sender string, ahead Ahead) uint64 { return max(n.next[sender], ahead[sender]) }
+
+func (n *naive) at(sender string, sequence uint64) *naiveTx {
+	for _, tx := range n.txs {
+		if tx.sender == sender && tx.sequence == sequence {
+			return tx
+		}
+	}
+	return nil
+}
+
+func (n *naive) isReady(tx *naiveTx) bool {
+	for sequence := n.next[tx.sender]; sequence <= tx.sequence; sequence++ {
+		if other := n.at(tx.sender, sequence); other == nil || !other.held.IsZero() {
+			return false
+		}
+	}
+	return true
+}
+
+func naiveRate(o order) *big.Rat {
+	return new(big.Rat).SetFrac(new(big.Int).SetUint64(o.fee), big.NewInt(int64(len(o.tx()))))
+}
+
+// naiveCompare is the priority, better first.
+func naiveCompare(a, b *naiveTx) int {
+	if c := naiveRate(b.order).Cmp(naiveRate(a.order)); c != 0 {
+		return c
+	}
+	if a.expiry != b.expiry {
+		if a.expiry == 0 || b.expiry != 0 && b.expiry < a.expiry {
+			return 1
+		}
+		return -1
+	}
+	if c := strings.Compare(a.sender, b.sender); c != 0 {
+		return c
+	}
+	return int(a.sequence) - int(b.sequence)
+}
+
+func (n *naive) block(count int, ahead Ahead) (out []string) {
+	next := map[string]uint64{}
+	for len(out) < count {
+		var best *naiveTx
+		for _, tx := range n.txs {
+			if _, ok := next[tx.sender]; !ok {
+				next[tx.sender] = n.nextOf(tx.sender, ahead)
+			}
+			if tx.sequence == next[tx.sender] && tx.held.IsZero() && (best == nil || naiveCompare(tx, best) < 0) {
+				best = tx
+			}
+		}
+		if best == nil {
+			break
+		}
+		out = append(out, string(best.tx()))
+		next[best.sender]++
+	}
+	return out
+}
+
+func (n *naive) remove(tx *naiveTx) {
+	n.txs = slices.DeleteFunc(n.txs, func(other *naiveTx) bool { return other == tx })
+}
+
+func (n *naive) drop(tx *naiveTx, state State) {
+	n.remove(tx)
+	n.states[tx.id()] = state
+}
+
+func (n *naive) size() (bytes int) {
+	for _, tx := range n.txs {
+		bytes += len(tx.tx())
+	}
+	return bytes
+}
+
+func (n *naive) add(o order, balance uint64, now time.Time) Code {
+	count, cost := 0, o.cost
+	var old *naiveTx
+	for _, tx := range n.txs {
+		switch {
+		case tx.id() == o.id():
+			return Known
+		case tx.sender == o.sender && tx.sequence == o.sequence:
+			old = tx
+		case tx.sender == o.sender:
+			count++
+			cost += tx.cost
+		}
+	}
+	switch {
+	case o.sequence < n.next[o.sender]:
+		return SequenceTooOld
+	case o.expiry != 0 && o.expiry <= int64(n.blockTime):
+		return Invalid
+	case old != nil && (o.fee*10 < old.fee*11 || o.fee == old.fee):
+		return ReplacementFeeTooLow
+	case old == nil && count >= n.limits.PerAccount:
+		return AccountLimit
+	case o.sequence >= n.next[o.sender]+uint64(n.limits.PerAccount):
+		return SequenceTooNew
+	case cost > balance:
+		return InsufficientBalance
+	}
+	before := slices.Clone(n.txs)
+	if old != nil {
+		n.remove(old)
+	}
+	added := &naiveTx{order: o, added: now}
+	n.txs = append(n.txs, added)
+	var victims []*naiveTx
+	for len(n.txs) > n.limits.Transactions || n.size() > n.limits.Bytes {
+		victim := n.victim(added)
+		if victim == nil {
+			n.txs = before
+			return Full
+		}
+		victims = append(victims, victim)
+		n.remove(victim)
+	}
+	for _, victim := range victims {
+		n.states[victim.id()] = Rejected
+	}
+	if old != nil {
+		n.states[old.id()] = Replaced
+	}
+	delete(n.states, o.id())
+	return Accepted
+}
+
+// victim is who leaves next for tx, or nil.
+func (n *naive) victim(tx *naiveTx) (worst *naiveTx) {
+	if !n.isReady(tx) {
+		return nil
+	}
+	for _, other := range n.txs {
+		isLast := !slices.ContainsFunc(n.txs, func(x *naiveTx) bool { return x.sender == other.sender && x.sequence > other.sequence })
+		if other.sender == tx.sender || !isLast {
+			continue
+		}
+		if worst == nil || n.isReady(worst) && !n.isReady(other) ||
+			n.isReady(worst) == n.isReady(other) && naiveCompare(other, worst) > 0 {
+			worst = other
+		}
+	}
+	if worst == nil || n.isReady(worst) && naiveRate(worst.order).Cmp(naiveRate(tx.order)) >= 0 {
+		return nil
+	}
+	return worst
+}
+
+func (n *naive) expire() {
+	for _, tx := range slices.Clone(n.txs) {
+		if tx.expiry != 0 && tx.expiry <= int64(n.blockTime) {
+			n.drop(tx, Expired)
+		}
+	}
+}
+
+func (n *naive) commit(block []order, time consensus.Timestamp) {
+	for _, o := range block {
+		n.next[o.sender] = o.sequence + 1
+		delete(n.states, o.id())
+	}
+	for _, tx := range slices.Clone(n.txs) {
+		inBlock := slices.ContainsFunc(block, func(o order) bool { return o.id() == tx.id() })
+		if inBlock {
+			n.remove(tx)
+		} else if tx.sequence < n.next[tx.sender] {
+			n.drop(tx, Rejected)
+		}
+	}
+	n.blockTime = time
+	n.expire()
+}
+
+func (n *naive) collect(now time.Time) {
+	for _, tx := range slices.Clone(n.txs) {
+		if now.Sub(tx.added) >= n.limits.TTL {
+			n.drop(tx, Expired)
+		} else if !now.Before(tx.held) {
+			tx.held = time.Time{}
+		}
+	}
+	n.expire()
+}
+
+// run is a pool and its model side by side.
+type run struct {
+	*rapid.T
+	pool      *Pool
+	bank      *bank
+	model     *naive
+	clock     time.Time
+	committed map[consensus.Hash]bool
+	seen      []order
+	codes     map[Code]int
+}
+
+var senders = []string{"a", "b", "c", "d"}
+
+func (r *run) draw() order {
+	o := order{
+		sender: rapid.SampledFrom(senders).Draw(r.T, "sender"),
+		fee:    rapid.Uint64Range(0, 40).Draw(r.T, "fee"),
+	}
+	o.sequence = r.model.next[o.sender] + rapid.SampledFrom([]uint64{0, 0, 1, 1, 2, 3, 6}).Draw(r.T, "ahead")
+	if rapid.IntRange(0, 9).Draw(r.T, "old") == 0 {
+		o.sequence -= min(o.sequence, 2)
+	}
+	o.cost = o.fee + rapid.Uint64Range(0, 100).Draw(r.T, "amount")
+	if rapid.IntRange(0, 3).Draw(r.T, "expires") == 0 {
+		o.expiry = int64(r.model.blockTime) + rapid.Int64Range(0, 5).Draw(r.T, "lives")
+	}
+	o.padding = strings.Repeat("p", rapid.SampledFrom([]int{0, 0, 1, 10, 60}).Draw(r.T, "padding"))
+	return o
+}
+
+func (r *run) add(o order) {
+	var want Code
+	if r.committed[o.id()] {
+		want = SequenceTooOld
+	}
+	got, err := r.pool.Add(o.tx(), Client)
+	if err != nil {
+		r.Fatalf("add: %v", err)
+	}
+	if model := r.model.add(o, r.bank.balanceOf(o.sender), r.clock); got.Code != model || want != 0 && model != want {
+		r.Fatalf("%s: the pool says %v, the model %v", o.body(), got.Code, model)
+	}
+	r.codes[got.Code]++
+	r.seen = append(r.seen, o)
+}
+
+// commit makes a block of what a pool would offer, and sometimes of others.
+func (r *run) commit() {
+	next := map[string]uint64{}
+	var block []order
+	var ids []consensus.Hash
+	for range rapid.IntRange(0, 4).Draw(r.T, "size") {
+		o := order{sender: rapid.SampledFrom(senders).Draw(r.T, "committed"), padding: "foreign"}
+		if _, ok := next[o.sender]; !ok {
+			next[o.sender] = r.model.next[o.sender]
+		}
+		o.sequence = next[o.sender]
+		if held := r.model.at(o.sender, o.sequence); held != nil && rapid.IntRange(0, 4).Draw(r.T, "ours") > 0 {
+			o = held.order
+		}
+		next[o.sender]++
+		block, ids = append(block, o), append(ids, o.id())
+		r.committed[o.id()] = true
+	}
+	var sequences []app.NextSequence
+	for _, sender := range senders {
+		if n, ok := next[sender]; ok {
+			sequences = append(sequences, app.NextSequence{Sender: sender, Next: n})
+			r.bank.next[sender] = n
+		}
+	}
+	blockTime := r.model.blockTime + consensus.Timestamp(rapid.IntRange(1, 3).Draw(r.T, "time"))
+	r.model.commit(block, blockTime)
+	r.pool.Committed(ids, sequences, blockTime)
+}
+
+func (r *run) reject() {
+	if len(r.model.txs) == 0 {
+		return
+	}
+	tx := rapid.SampledFrom(r.model.txs).Draw(r.T, "rejected")
+	final := rapid.Bool().Draw(r.T, "final")
+	r.pool.Reject(app.Dropped{Tx: tx.tx(), Reason: app.Reject(app.ReasonInsufficientBalance, "x"), Final: final})
+	if final {
+		r.model.drop(tx, Rejected)
+	} else if tx.held.IsZero() {
+		tx.held = r.clock.Add(holdFor)
+	}
+}
+
+func (r *run) compare() {
+	wantInvariants(r.T, r.pool)
+	ahead := Ahead{}
+	for _, sender := range senders {
+		if rapid.IntRange(0, 2).Draw(r.T, "has ancestors") == 0 {
+			ahead[sender] = rapid.Uint64Range(0, 4).Draw(r.T, "ancestors") + r.model.next[sender]
+		}
+	}
+	for _, ahead := range []Ahead{nil, ahead} {
+		for _, count := range []int{2, 1000} {
+			var got []string
+			for _, tx := range r.pool.Next(Room{count, 1 << 20}, ahead) {
+				got = append(got, string(tx))
+			}
+			if want := r.model.block(count, ahead); !slices.Equal(got, want) {
+				r.Fatalf("next with %v: the pool says %q, the model %q", ahead, got, want)
+			}
+			if r.pool.HasReady(ahead) != (len(got) > 0) {
+				r.Fatalf("HasReady(%v) disagrees with %q", ahead, got)
+			}
+		}
+	}
+	ready, shared := 0, map[string]bool{}
+	txs, _ := r.pool.After(0, Room{1000, 1 << 20})
+	for _, tx := range txs {
+		shared[string(tx)] = true
+	}
+	for _, tx := range r.model.txs {
+		if shared[string(tx.tx())] != r.model.isReady(tx) {
+			r.Fatalf("%s: in the timeline %v, ready %v", tx.body(), shared[string(tx.tx())], r.model.isReady(tx))
+		}
+		if r.model.isReady(tx) {
+			ready++
+		}
+		if got, _ := r.pool.Lookup(tx.id()); got.State != Pending {
+			r.Fatalf("%s is lost: %v", tx.body(), got.State)
+		}
+	}
+	if s := r.pool.Stats(); s.Transactions != len(r.model.txs) || s.Ready != ready || len(txs) != ready || s.Bytes != r.model.size() {
+		r.Fatalf("stats %+v, the model has %d, %d ready, %d bytes", s, len(r.model.txs), ready, r.model.size())
+	}
+	for id, want := range r.model.states {
+		if got, _ := r.pool.Lookup(id); got.State != want {
+			r.Fatalf("%v is %v, the model says %v", id.Short(), got.State, want)
+		}
+	}
+	for id := range r.committed {
+		if _, ok := r.pool.Lookup(id); ok {
+			r.Fatalf("%v is committed, and has returned", id.Short())
+		}
+	}
+	for _, sender := range senders {
+		want := r.model.next[sender]
+		for r.model.at(sender, want) != nil {
+			want++
+		}
+		if got, ok := r.pool.PendingSequence(sender); ok && got != want {
+			r.Fatalf("pending sequence of %s is %d, the model says %d", sender, got, want)
+		}
+	}
+}
+
+// Random lives of a pool: it answers as the naive one does, and every index holds exactly what it should.
+func TestPoolAgreesWithItsModel(t *testing.T) {
+	codes := map[Code]int{}
+	rapid.Check(t, func(rt *rapid.T) {
+		limits := Limits{
+			Transactions: rapid.IntRange(1, 10).Draw(rt, "transactions"), Bytes: rapid.IntRange(40, 400).Draw(rt, "bytes"),
+			PerAccount: rapid.IntRange(1, 6).Draw(rt, "per account"), TTL: 10 * time.Second,
+		}
+		r := &run{
+			T: rt, bank: newBank(), clock: time.Unix(1000, 0), committed: map[consensus.Hash]bool{}, codes: codes,
+			model: &naive{limits: limits, next: map[string]uint64{}, states: map[consensus.Hash]State{}},
+		}
+		for _, sender := range senders {
+			r.bank.balance[sender] = rapid.Uint64Range(50, 2000).Draw(rt, "balance")
+		}
+		r.pool = New(Config{
+			Limits: limits, App: r.bank, State: func() app.State { return r.bank }, Now: func() time.Time { return r.clock },
+		})
+		for range 80 {
+			switch k := rapid.IntRange(0, 19).Draw(rt, "kind"); {
+			case k < 12:
+				r.add(r.draw())
+			case k < 13 && len(r.seen) > 0:
+				r.add(rapid.SampledFrom(r.seen).Draw(rt, "again"))
+			case k < 16:
+				r.commit()
+			case k < 18:
+				r.reject()
+			default:
+				r.clock = r.clock.Add(time.Duration(rapid.IntRange(1, 4000).Draw(rt, "passes")) * time.Millisecond)
+				r.model.collect(r.clock)
+				r.pool.Collect()
+			}
+			r.compare()
+		}
+	})
+	for c := Accepted; c <= Invalid; c++ {
+		if codes[c] == 0 && c != FeeTooLow {
+			t.Errorf("no transaction was ever %v: %v", c, codes)
+		}
+	}
+	t.Logf("%v", codes)
+	if codes[Accepted] < 1000 {
+		t.Errorf("too little work: %v", codes)
+	}
+}
+
+func BenchmarkAddNextCommit(b *testing.B) {
+	const block = 1000
+	bank := newBank()
+	p := New(Config{App: bank, State: func() app.State { return bank }, Now: func() time.Time { return time.Unix(0, 0) }})
+	add := func(n uint64) {
+		for s := range uint64(40_000 / 4) {
+			o := simple(fmt.Sprint("s", s), n, 1+(s*7+n)%100)
+			if _, err := p.Add(o.tx(), Client); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	for n := range uint64(4) {
+		add(n)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		p.Next(Room{block, 2 << 20}, nil)
+	}
+}

@@ -1,0 +1,105 @@
+package storage
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/cairnchain/cairn/consensus"
+)
+
+// Chain answers a peer's fetch: the blocks from req.From upwards on the chain that ends in req.Target, at most maxBlocks
+// and at most consensus.MaxChunkBlocks of them, encoded at most maxBytes together but always at least one, and all of
+// one epoch. When the last is not the target, the certificate of the last comes with it; the peer then asks on. The
+// answer passes consensus.Verifier.Chunk.
+//
+// ErrNotFound: the target, or a block between it and the committed chain, is not stored or not at that height.
+// consensus.ErrInvalid: From is not in 1…Target.Height. Both are the peer's affair.
+func (s *Store) Chain(req consensus.FetchRequest, maxBlocks, maxBytes int) (*consensus.Chunk, error) {
+	if req.From == 0 || req.From > req.Target.Height {
+		return nil, fmt.Errorf("fetch of heights %d…%d: %w", req.From, req.Target.Height, consensus.ErrInvalid)
+	}
+	branch := s.branch(req.Target.ID)
+	return read(s, func(r *Reading) (*consensus.Chunk, error) {
+		at, err := r.locate(req, branch)
+		if err != nil {
+			return nil, err
+		}
+		return r.chunk(req, at, chunkLimits{blocks: max(1, min(maxBlocks, consensus.MaxChunkBlocks)), bytes: maxBytes})
+	})
+}
+
+// branch returns the ids of the uncommitted blocks from the target back to the committed chain, children first; none
+// when the target is not an uncommitted block. Those of them that are committed meanwhile do not matter.
+func (s *Store) branch(target consensus.Hash) []consensus.Hash {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var ids []consensus.Hash
+	for id := target; ; {
+		p, ok := s.pending[id]
+		if !ok {
+			return ids
+		}
+		ids = append(ids, id)
+		id = p.parent
+	}
+}
+
+// blockAt returns the block at a height of the chain that is being served.
+type blockAt func(h consensus.Height) (*consensus.Block, error)
+
+// locate checks that the target's chain is stored from req.From on, and returns how to read it.
+func (r *Reading) locate(req consensus.FetchRequest, branch []consensus.Hash) (blockAt, error) {
+	if len(branch) == 0 {
+		branch = []consensus.Hash{req.Target.ID} // committed, or not stored at all
+	}
+	slices.Reverse(branch)
+	lowest, err := r.anyBlock(branch[0])
+	if err != nil {
+		return nil, err
+	}
+	joint, err := r.HeightOf(lowest.Parent)
+	if err != nil {
+		return nil, err
+	}
+	if lowest.Height != joint+1 || lowest.Height+consensus.Height(len(branch))-1 != req.Target.Height {
+		return nil, fmt.Errorf("block %v at height %d: %w", req.Target.ID, req.Target.Height, ErrNotFound)
+	}
+	return func(h consensus.Height) (*consensus.Block, error) {
+		if h > joint {
+			return r.anyBlock(branch[h-joint-1])
+		}
+		info, err := r.BlockInfo(h)
+		if err != nil {
+			return nil, err
+		}
+		return r.body(info)
+	}, nil
+}
+
+type chunkLimits struct{ blocks, bytes int }
+
+func (r *Reading) chunk(req consensus.FetchRequest, at blockAt, limit chunkLimits) (*consensus.Chunk, error) {
+	out := &consensus.Chunk{}
+	size := 0
+	for h := req.From; h <= req.Target.Height; h++ {
+		b, err := at(h)
+		if err != nil {
+			return nil, err
+		}
+		size += encodedSize(b)
+		if n := len(out.Blocks); n > 0 && (n == limit.blocks || size > limit.bytes || b.Epoch != out.Blocks[0].Epoch) {
+			out.Certificate = b.QC // a block carries the QC of its parent, the last that is given
+			return out, nil
+		}
+		out.Blocks = append(out.Blocks, b)
+	}
+	return out, nil
+}
+
+func encodedSize(b *consensus.Block) int {
+	size := len((&consensus.Block{Header: b.Header, QC: b.QC}).Encode())
+	for _, tx := range b.Payload {
+		size += 4 + len(tx)
+	}
+	return size
+}

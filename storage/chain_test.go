@@ -1,0 +1,167 @@
+package storage_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/storage"
+)
+
+const plenty = 1 << 30
+
+// serve asks s and gives the answer to the verifier of the other side.
+func (w *world) serve(s *storage.Store, req consensus.FetchRequest, blocks, bytes int) *consensus.Chunk {
+	w.t.Helper()
+	chunk, err := s.Chain(req, blocks, bytes)
+	if err != nil {
+		w.t.Fatalf("serving %+v: %v", req, err)
+	}
+	if _, err := w.verifier.Chunk(req, chunk); err != nil {
+		w.t.Fatalf("serving %+v: %v", req, err)
+	}
+	if chunk.Blocks[0].Height != req.From {
+		w.t.Fatalf("serving %+v: begins at %d", req, chunk.Blocks[0].Height)
+	}
+	return chunk
+}
+
+func TestChainServesEveryTarget(t *testing.T) {
+	w := newWorld(t)
+	s, _ := w.openMemory()
+	links := w.chain(8)
+	w.commitAll(s, links[:6])
+	side := w.child(links[4], 20, "side")
+	for _, l := range []*link{links[6], links[7], links[8], side} {
+		if err := s.Save([]*consensus.Block{l.block}, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.Tip().Height != 4 {
+		t.Fatalf("tip %v: the test wants targets on both sides of it", s.Tip())
+	}
+	for _, target := range append(links[1:], side) {
+		for from := consensus.Height(1); from <= target.info.Height; from++ {
+			for _, limit := range []int{1, 2, 3, 8, consensus.MaxChunkBlocks + 1} {
+				req := consensus.FetchRequest{Target: target.info, From: from}
+				chunk := w.serve(s, req, limit, plenty)
+				want := min(limit, int(target.info.Height-from)+1)
+				if len(chunk.Blocks) != want {
+					t.Fatalf("%+v: %d blocks, want %d", req, len(chunk.Blocks), want)
+				}
+			}
+		}
+	}
+}
+
+func TestChainStaysBelowItsLimits(t *testing.T) {
+	w := newWorld(t)
+	s, _ := w.openMemory()
+	links := w.chain(5)
+	w.commitAll(s, links)
+	req := consensus.FetchRequest{Target: links[5].info, From: 1}
+	two := len(links[1].block.Encode()) + len(links[2].block.Encode())
+	for bytes, want := range map[int]int{0: 1, two - 1: 1, two: 2, two + 1: 2, plenty: 5} {
+		if got := len(w.serve(s, req, 100, bytes).Blocks); got != want {
+			t.Errorf("limit of %d bytes: %d blocks, want %d", bytes, got, want)
+		}
+	}
+	if got := len(w.serve(s, req, 0, plenty).Blocks); got != 1 {
+		t.Errorf("limit of no block: %d, want 1", got)
+	}
+}
+
+func TestChainCapsAtTheProtocolLimit(t *testing.T) {
+	w := newWorld(t)
+	s, _ := w.openMemory()
+	links := []*link{w.root()}
+	for i := range consensus.MaxChunkBlocks + 1 {
+		links = append(links, w.child(links[i], consensus.Round(i+1)))
+	}
+	w.commitAll(s, links)
+	last := links[len(links)-1].info
+	req := consensus.FetchRequest{Target: last, From: 1}
+	if got := len(w.serve(s, req, plenty, plenty).Blocks); got != consensus.MaxChunkBlocks {
+		t.Fatalf("%d blocks, want %d", got, consensus.MaxChunkBlocks)
+	}
+	// What a peer does that catches up: it asks on from where the last answer ended.
+	height := consensus.Height(0)
+	for height < last.Height {
+		chunk := w.serve(s, consensus.FetchRequest{Target: last, From: height + 1}, 100, plenty)
+		height = chunk.Blocks[len(chunk.Blocks)-1].Height
+	}
+}
+
+func TestChainRefuses(t *testing.T) {
+	w := newWorld(t)
+	s, _ := w.openMemory()
+	links := w.chain(5)
+	w.commitAll(s, links[:4])
+	orphan := w.child(links[5], 9, "orphan")
+	if err := s.Save([]*consensus.Block{orphan.block}, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	lie := func(l *link, h consensus.Height) consensus.BlockInfo {
+		info := l.info
+		info.Height = h
+		return info
+	}
+	for what, c := range map[string]struct {
+		target consensus.BlockInfo
+		from   consensus.Height
+		want   error
+	}{
+		"from genesis":              {links[2].info, 0, consensus.ErrInvalid},
+		"from above the target":     {links[2].info, 3, consensus.ErrInvalid},
+		"genesis as target":         {links[0].info, 1, consensus.ErrInvalid},
+		"genesis at another height": {lie(links[0], 3), 1, storage.ErrNotFound},
+		"none":                      {consensus.BlockInfo{Height: 3}, 1, storage.ErrNotFound},
+		"unknown":                   {links[4].info, 1, storage.ErrNotFound},
+		"unlinked":                  {orphan.info, 1, storage.ErrNotFound},
+		"unlinked, itself":          {orphan.info, 6, storage.ErrNotFound},
+		"committed, too high":       {lie(links[2], 3), 1, storage.ErrNotFound},
+		"committed, too low":        {lie(links[2], 1), 1, storage.ErrNotFound},
+		"uncommitted, too high":     {lie(links[3], 1<<63), 1<<63 - 1, storage.ErrNotFound},
+		"uncommitted, too low":      {lie(links[3], 2), 1, storage.ErrNotFound},
+	} {
+		_, err := s.Chain(consensus.FetchRequest{Target: c.target, From: c.from}, 10, plenty)
+		if !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", what, err, c.want)
+		}
+	}
+}
+
+// The branch is read from memory and the blocks from a snapshot of a later instant: a commit in between changes nothing.
+func TestChainWhileCommitting(t *testing.T) {
+	w := newWorld(t)
+	s, _ := w.openMemory()
+	links := w.chain(40)
+	w.commitAll(s, links[:3])
+	for _, l := range links[3:] {
+		if err := s.Save([]*consensus.Block{l.block}, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		for i := 2; i < 40 && err == nil; i++ {
+			err = s.Commit(links[i].commit(links[i+1]))
+		}
+		done <- err
+	}()
+	for {
+		chunk := w.serve(s, consensus.FetchRequest{Target: links[40].info, From: 1}, 100, plenty)
+		if len(chunk.Blocks) != 40 {
+			t.Fatalf("%d blocks of 40", len(chunk.Blocks))
+		}
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			return
+		default:
+		}
+	}
+}

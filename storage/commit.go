@@ -1,0 +1,120 @@
+package storage
+
+import (
+	"fmt"
+
+	"github.com/cairnchain/cairn/app"
+	"github.com/cairnchain/cairn/consensus"
+)
+
+// Commit is a block that has become irrevocable, with everything it led to.
+type Commit struct {
+	Block    *consensus.Block
+	Info     consensus.BlockInfo
+	QC       *consensus.QC     // certifies Block; Proof when no such QC is known
+	Proof    *consensus.QC     // commits Block or a descendant of it
+	History  consensus.History // of heights 0 … Block.Height
+	Changes  []app.Change      // ordered by key, each key once
+	Receipts []app.Receipt     // one per transaction, in order
+}
+
+// Commit makes a block the new tip, in one durable write: block, certificates, receipts, indexes, state, history and the
+// commit marker; the block and every other uncommitted one of its round or an earlier one are removed from the
+// uncommitted, and the high QC is raised to the proof. Then whoever waits on Changed is woken.
+//
+// The block must be the child of the tip, and its parts must be those that Info names, else Commit panics: the caller
+// made them. A commit of a height that is committed already is a no-op when it is the same and panics when it is not.
+// The error is ErrFailed, or one of reading.
+func (s *Store) Commit(c Commit) error {
+	c.check()
+	batch := c.batch() // before the lock: the larger part of the work
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.failed != nil {
+		return s.failed
+	}
+	if c.Info.Height <= s.tip.Height {
+		return s.repeated(c)
+	}
+	if c.Block.Parent != s.tip.ID || c.Info.Height != s.tip.Height+1 || c.Block.ParentStateRoot != s.tip.StateRoot {
+		panic(fmt.Sprintf("storage: commit of %v, which is not a child of the tip %v", c.Info, s.tip))
+	}
+	var decided []consensus.Hash
+	for id, p := range s.pending {
+		if !above(p.epoch, p.round, c.Info) {
+			decided = append(decided, id)
+			batch.Delete(hashKey(prefixPending, id))
+		}
+	}
+	raise := above(c.Proof.Block().Epoch, c.Proof.Round(), s.highQC.Block())
+	if raise {
+		batch.Put(metaKey(metaHighQC), c.Proof.Encode())
+	}
+	if err := s.write(batch); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range decided {
+		delete(s.pending, id)
+	}
+	if raise {
+		s.highQC = c.Proof
+	}
+	s.tip, s.history = c.Info, c.History
+	close(s.changed)
+	s.changed = make(chan struct{})
+	return nil
+}
+
+// repeated checks a commit at or below the tip against what is stored.
+func (s *Store) repeated(c Commit) error {
+	stored, err := need(s.kv, heightKey(prefixInfo, c.Info.Height), consensus.DecodeBlockInfo)
+	if err != nil {
+		return err
+	}
+	if stored != c.Info {
+		panic(fmt.Sprintf("storage: commit of %v where %v is committed", c.Info, stored))
+	}
+	return nil
+}
+
+// check panics unless the parts of the commit are those that its info names: a wrong part would become the truth.
+func (c Commit) check() {
+	b, i := c.Block, c.Info
+	wrong := ""
+	switch {
+	case i.Epoch != b.Epoch, i.Round != b.Round, i.ID != b.ID(), i.Height != b.Height, i.Timestamp != b.Timestamp:
+		wrong = "info"
+	case StateRoot(b.ParentStateRoot, c.Changes) != i.StateRoot:
+		wrong = "state root"
+	case len(c.Receipts) != len(b.Payload), app.ReceiptsRoot(c.Receipts) != i.ReceiptsRoot:
+		wrong = "receipts"
+	case c.History.Size() != uint64(i.Height)+1, c.History.Root() != i.HistoryRoot:
+		wrong = "history"
+	case c.Proof.Commit().Height < i.Height, c.Proof.Commit().Height == i.Height && c.Proof.Commit() != i:
+		wrong = "proof"
+	case c.QC.Block() != i && !c.QC.Same(c.Proof):
+		wrong = "certificate"
+	}
+	if wrong != "" {
+		panic(fmt.Sprintf("storage: commit of %v: its %s is not of it", i, wrong))
+	}
+}
+
+func (c Commit) batch() *Batch {
+	h := c.Info.Height
+	b := NewBatch(StepCommit)
+	b.Put(heightKey(prefixBlock, h), c.Block.Encode())
+	b.Put(heightKey(prefixInfo, h), c.Info.Encode())
+	b.Put(heightKey(prefixProof, h), certificates{QC: c.QC, Proof: c.Proof}.encode())
+	b.Put(heightKey(prefixReceipts, h), encodeReceipts(c.Receipts))
+	b.Put(hashKey(prefixHeight, c.Info.ID), encodeHeight(h))
+	for i, receipt := range c.Receipts {
+		b.Put(hashKey(prefixTx, receipt.ID), location{Height: h, Index: uint32(i)}.encode())
+	}
+	putChanges(b, c.Changes)
+	b.Put(metaKey(metaHistory), c.History.Encode())
+	b.Put(metaKey(metaMarker), markerOf(c.Info).encode())
+	return b
+}

@@ -1,0 +1,40 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+)
+
+var (
+	// ErrNotFound says that what was asked for is not stored.
+	ErrNotFound = errors.New("storage: not found")
+	// ErrCorrupt says that what is stored cannot be what was written. A *CorruptError says where.
+	ErrCorrupt = errors.New("storage: corrupt")
+	// ErrWrongChain says that a folder holds another chain than the one asked for.
+	ErrWrongChain = errors.New("storage: another chain")
+	// ErrNewerSchema says that a newer version of the program wrote the folder.
+	ErrNewerSchema = errors.New("storage: written by a newer version")
+	// ErrFailed says that a write failed. It is fatal: what is on disk is unknown until the process has ended and the
+	// folder is opened again, so nothing is retried and every later write is refused.
+	ErrFailed = errors.New("storage: a write failed, the process must end")
+	// ErrClosed says that a KV was used after Close.
+	ErrClosed = errors.New("storage: closed")
+	// ErrLocked says that another process uses the folder.
+	ErrLocked = errors.New("storage: folder is in use by another process")
+)
+
+// CorruptError is an ErrCorrupt at one key. Err says what is wrong with its value.
+type CorruptError struct {
+	Key string
+	Err error
+}
+
+// Error names the key.
+func (e *CorruptError) Error() string { return fmt.Sprintf("%v: at %s: %v", ErrCorrupt, e.Key, e.Err) }
+
+// Unwrap makes it an ErrCorrupt as well as its cause.
+func (e *CorruptError) Unwrap() []error { return []error{ErrCorrupt, e.Err} }
+
+// howToReplace ends every error by which a store is refused at start.
+const howToReplace = "nothing was changed. Restore this folder from a backup, or remove it (never the key files, never " +
+	"safety.a and safety.b) and start again: the node fetches the chain from its peers"

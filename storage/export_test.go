@@ -1,0 +1,16 @@
+package storage
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+)
+
+// WithSafetySchema returns an intact record of another schema.
+func WithSafetySchema(record []byte, schema uint32) []byte {
+	out := append([]byte(nil), record...)
+	binary.BigEndian.PutUint32(out[len(safetyMagic):], schema)
+	end := len(safetyMagic) + 8 + int(binary.BigEndian.Uint32(out[len(safetyMagic)+4:]))
+	sum := sha256.Sum256(out[:end])
+	copy(out[end:], sum[:])
+	return out
+}

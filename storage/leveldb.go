@@ -1,0 +1,158 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	"github.com/syndtr/goleveldb/leveldb"
+	lerrors "github.com/syndtr/goleveldb/leveldb/errors"
+	"github.com/syndtr/goleveldb/leveldb/filter"
+	"github.com/syndtr/goleveldb/leveldb/iterator"
+	"github.com/syndtr/goleveldb/leveldb/opt"
+	lstorage "github.com/syndtr/goleveldb/leveldb/storage"
+	"github.com/syndtr/goleveldb/leveldb/util"
+)
+
+// What a LevelDB may use. Up to two write buffers exist at a time; what they hold is in the journal too.
+const (
+	writeBuffer = 16 * opt.MiB
+	blockCache  = 32 * opt.MiB
+	tableSize   = 8 * opt.MiB
+	openTables  = 256 // open files
+	filterBits  = 10  // of the Bloom filter, per key: about 1 % of lookups of absent keys read a table
+)
+
+// LevelDB is a KV in a folder, by goleveldb. While it is open it holds the folder's own lock.
+//
+// Of what is known to go wrong with goleveldb: the version is pinned; the names of new journals are made durable, and a
+// failed sync is final, see syncedFiles; a batch above the write buffer goes through the journal like any other, for the
+// transaction that would take its place has another durability. A damaged journal still loses batches without an error:
+// Open of a Store looks for the gap, and the SafetyRecord is not kept here at all.
+type LevelDB struct {
+	db    *leveldb.DB
+	files *syncedFiles
+}
+
+// OpenLevelDB opens the database in dir, creating folder and database when there is none. The error is ErrLocked when
+// another process has it open, ErrCorrupt when it cannot be read (then it says what to do), else one of the device's.
+func OpenLevelDB(dir string) (*LevelDB, error) {
+	if err := createFolder(dir); err != nil {
+		return nil, fmt.Errorf("storage: %w", err)
+	}
+	opened, err := lstorage.OpenFile(dir, false)
+	switch {
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, lstorage.ErrLocked):
+		return nil, fmt.Errorf("%w: %s", ErrLocked, dir)
+	case err != nil:
+		return nil, fmt.Errorf("storage: opening %s: %w", dir, err)
+	}
+	files := &syncedFiles{Storage: opened, dir: dir}
+	db, err := leveldb.Open(files, &opt.Options{
+		BlockCacheCapacity:           blockCache,
+		CompactionTableSize:          tableSize,
+		DisableLargeBatchTransaction: true,
+		DisableSeeksCompaction:       true,
+		Filter:                       filter.NewBloomFilter(filterBits),
+		OpenFilesCacheCapacity:       openTables,
+		Strict:                       opt.DefaultStrict | opt.StrictManifest,
+		WriteBuffer:                  writeBuffer,
+	})
+	if err != nil {
+		closing := files.Close()
+		if lerrors.IsCorrupted(err) || errors.Is(err, fs.ErrNotExist) {
+			return nil, errors.Join(fmt.Errorf("%w: %s does not open: %w; %s", ErrCorrupt, dir, err, howToReplace), closing)
+		}
+		return nil, errors.Join(fmt.Errorf("storage: opening %s: %w", dir, err), closing)
+	}
+	return &LevelDB{db: db, files: files}, nil
+}
+
+// Get implements Reader.
+func (l *LevelDB) Get(key []byte) ([]byte, error) { return found(l.db.Get(key, nil)) }
+
+// Scan implements Reader.
+func (l *LevelDB) Scan(r Range, each func(key, value []byte) bool) error {
+	return scan(l.db.NewIterator(&util.Range{Start: r.From, Limit: r.Limit}, nil), each)
+}
+
+// Write implements KV.
+func (l *LevelDB) Write(b *Batch, sync bool) error {
+	size := 0
+	for _, op := range b.Ops() {
+		size += len(op.Key) + len(op.Value) + 16
+	}
+	batch := leveldb.MakeBatch(size)
+	for _, op := range b.Ops() {
+		if op.Delete {
+			batch.Delete(op.Key)
+		} else {
+			batch.Put(op.Key, op.Value)
+		}
+	}
+	err := l.db.Write(batch, &opt.WriteOptions{Sync: sync})
+	if failed := l.files.failed.Load(); failed != nil {
+		err = errors.Join(err, *failed)
+	}
+	return translate(err)
+}
+
+// Snapshot implements KV.
+func (l *LevelDB) Snapshot() (Snapshot, error) {
+	s, err := l.db.GetSnapshot()
+	if err != nil {
+		return nil, translate(err)
+	}
+	return levelSnapshot{s}, nil
+}
+
+// Close implements KV.
+func (l *LevelDB) Close() error {
+	if err := l.db.Close(); err != nil {
+		return errors.Join(translate(err), l.files.Close())
+	}
+	return l.files.Close()
+}
+
+type levelSnapshot struct{ s *leveldb.Snapshot }
+
+func (l levelSnapshot) Get(key []byte) ([]byte, error) { return found(l.s.Get(key, nil)) }
+
+func (l levelSnapshot) Scan(r Range, each func(key, value []byte) bool) error {
+	return scan(l.s.NewIterator(&util.Range{Start: r.From, Limit: r.Limit}, nil), each)
+}
+
+func (l levelSnapshot) Release() { l.s.Release() }
+
+func found(value []byte, err error) ([]byte, error) {
+	if errors.Is(err, leveldb.ErrNotFound) {
+		return nil, nil
+	}
+	if err == nil && value == nil {
+		value = []byte{}
+	}
+	return value, translate(err)
+}
+
+func scan(it iterator.Iterator, each func(key, value []byte) bool) error {
+	defer it.Release()
+	for it.Next() {
+		if !each(it.Key(), it.Value()) {
+			break
+		}
+	}
+	return translate(it.Error())
+}
+
+func translate(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, leveldb.ErrClosed), errors.Is(err, leveldb.ErrSnapshotReleased):
+		return fmt.Errorf("%w: %w", ErrClosed, err)
+	case lerrors.IsCorrupted(err):
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return fmt.Errorf("storage: %w", err)
+}
