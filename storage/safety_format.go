@@ -9,7 +9,6 @@ import (
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/canonical"
 	"github.com/cairnchain/cairn/consensus/safety"
-	"github.com/cairnchain/cairn/consensus/signature"
 )
 
 var (
@@ -31,7 +30,7 @@ var (
 type RecordIdentity struct {
 	ChainID string
 	Genesis consensus.Hash // hash of the genesis document
-	Key     signature.PublicKey
+	Key     [32]byte       // public key of the validator
 }
 
 const (
@@ -108,7 +107,7 @@ func decodeSafetyRecord(b []byte, id RecordIdentity) (generation uint64, state s
 			ErrSafetyWrongChain, found.ChainID, found.Genesis, id.ChainID, id.Genesis)
 	}
 	if found.Key != id.Key {
-		return 0, safety.State{}, fmt.Errorf("%w: of %v, want %v", ErrSafetyWrongKey, found.Key, id.Key)
+		return 0, safety.State{}, fmt.Errorf("%w: of %x, want %x", ErrSafetyWrongKey, found.Key, id.Key)
 	}
 	return generation, state, nil
 }

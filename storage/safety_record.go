@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/safety"
 )
 
@@ -139,8 +140,8 @@ func (c safetyCopy) reason(name string, generation uint64) error {
 // than we understand, refuses both: somebody mixed folders, and which of them signed last is unknown.
 func chooseCopy(copies [2]safetyCopy) (int, error) {
 	for _, foreign := range []struct {
-		err  error
-		todo string
+		err    error
+		advice string
 	}{
 		{ErrSafetyNewerSchema, "start the version that wrote it"},
 		{ErrSafetyWrongChain, "start with the home folder of the chain that the record is of"},
@@ -148,7 +149,7 @@ func chooseCopy(copies [2]safetyCopy) (int, error) {
 	} {
 		for i, c := range copies {
 			if errors.Is(c.err, foreign.err) {
-				return 0, fmt.Errorf("%s: %w; %s", safetyFiles[i], c.err, foreign.todo)
+				return 0, fmt.Errorf("%s: %w; %s", safetyFiles[i], c.err, foreign.advice)
 			}
 		}
 	}
@@ -164,8 +165,8 @@ func chooseCopy(copies [2]safetyCopy) (int, error) {
 	case errors.Is(a.err, ErrSafetyMissing) && errors.Is(b.err, ErrSafetyMissing):
 		return 0, fmt.Errorf("%w: neither %s nor %s; %s", ErrSafetyMissing, SafetyFileA, SafetyFileB, howToResign)
 	}
-	return 0, fmt.Errorf("%w: %s: %v; %s: %v; %s",
-		ErrSafetyDamaged, SafetyFileA, a.err, SafetyFileB, b.err, howToResign)
+	return 0, fmt.Errorf("%w; %s; %s; %s", ErrSafetyDamaged, // alone: a missing copy beside a bad one is damage
+		a.reason(SafetyFileA, 0).Error(), b.reason(SafetyFileB, 0).Error(), howToResign)
 }
 
 const howToResign = "nothing was changed and nothing will be signed. Stop using this key unless the two files themselves " +
@@ -227,10 +228,9 @@ func replace(files Files, name string, content []byte) error {
 
 // forgets says what of the old state the next one goes back on; "" when nothing.
 func forgets(old, next safety.State) string {
-	if next.Epoch > old.Epoch {
+	switch {
+	case next.Epoch > old.Epoch:
 		return ""
-	}
-	switch v, t := next.LastVote, next.LastTimeout; {
 	case next.Epoch < old.Epoch:
 		return "epoch"
 	case next.LastVoted < old.LastVoted:
@@ -241,12 +241,20 @@ func forgets(old, next safety.State) string {
 		return "locked round"
 	case next.LastProposed == old.LastProposed && next.LastProposal != old.LastProposal:
 		return "last proposal"
-	case old.LastVote != nil && (v == nil || v.Round() < old.LastVote.Round() ||
-		v.Round() == old.LastVote.Round() && v.Data != old.LastVote.Data):
+	case old.LastVote != nil && !succeedsVote(old.LastVote, next.LastVote):
 		return "last vote"
-	case old.LastTimeout != nil && (t == nil || t.Round < old.LastTimeout.Round ||
-		t.Round == old.LastTimeout.Round && !t.QC.Same(old.LastTimeout.QC)):
+	case old.LastTimeout != nil && !succeedsTimeout(old.LastTimeout, next.LastTimeout):
 		return "last timeout"
 	}
 	return ""
+}
+
+// succeedsVote: the same vote, or one of a later round.
+func succeedsVote(old, next *consensus.Vote) bool {
+	return next != nil && (next.Round() > old.Round() || next.Data == old.Data)
+}
+
+// succeedsTimeout: a timeout over the same rounds, or one of a later round.
+func succeedsTimeout(old, next *consensus.Timeout) bool {
+	return next != nil && (next.Round > old.Round || next.Round == old.Round && next.QC.Same(old.QC))
 }

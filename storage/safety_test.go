@@ -193,7 +193,7 @@ func TestSafetyRecordDamage(t *testing.T) {
 	}
 	disk.Set(storage.SafetyFileA, nil)
 	disk.Set(storage.SafetyFileB, good[:100])
-	if _, err := storage.OpenSafetyRecordIn(disk, testIdentity()); !errors.Is(err, storage.ErrSafetyDamaged) {
+	if _, err := storage.OpenSafetyRecordIn(disk, testIdentity()); !errors.Is(err, storage.ErrSafetyDamaged) || errors.Is(err, storage.ErrSafetyMissing) {
 		t.Fatalf("one missing and one bad: %v", err)
 	}
 }
