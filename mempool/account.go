@@ -73,7 +73,7 @@ func (a *account) before(e *entry) *entry {
 // run returns how many transactions follow next without a gap; with held ones counted as gaps or not.
 func (a *account) run(heldIsGap bool) int {
 	n := 0
-	for n < len(a.queue) && a.queue[n].info.Sequence == a.next+uint64(n) && !(heldIsGap && a.queue[n].held) {
+	for n < len(a.queue) && a.queue[n].info.Sequence == a.next+uint64(n) && (!heldIsGap || !a.queue[n].held) {
 		n++
 	}
 	return n

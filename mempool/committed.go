@@ -76,8 +76,7 @@ func (p *Pool) Reject(d app.Dropped) {
 	if !errors.As(d.Reason, &why) {
 		why = &app.Rejection{Reason: app.ReasonMalformed, Message: d.Reason.Error()}
 	}
-	switch why.Reason {
-	case app.ReasonSequenceTooOld, app.ReasonSequenceTooNew:
+	if why.Reason == app.ReasonSequenceTooOld || why.Reason == app.ReasonSequenceTooNew {
 		// It says where the account stands on a chain that may not be committed. The committed sequence decides.
 		return
 	}

@@ -418,23 +418,39 @@ func TestPoolAgreesWithItsModel(t *testing.T) {
 	}
 }
 
-func BenchmarkAddNextCommit(b *testing.B) {
-	const block = 1000
-	bank := newBank()
-	p := New(Config{App: bank, State: func() app.State { return bank }, Now: func() time.Time { return time.Unix(0, 0) }})
-	add := func(n uint64) {
-		for s := range uint64(40_000 / 4) {
-			o := simple(fmt.Sprint("s", s), n, 1+(s*7+n)%100)
-			if _, err := p.Add(o.tx(), Client); err != nil {
-				b.Fatal(err)
-			}
-		}
-	}
-	for n := range uint64(4) {
-		add(n)
-	}
+// BenchmarkNext takes a block out of a pool of 40,000 transactions.
+func BenchmarkNext(b *testing.B) {
+	p, _ := newLoaded(b, 40_000)
 	b.ReportAllocs()
 	for b.Loop() {
-		p.Next(Room{block, 2 << 20}, nil)
+		if got := p.Next(Room{1000, 2 << 20}, nil); len(got) != 1000 {
+			b.Fatal(len(got))
+		}
 	}
+}
+
+// BenchmarkAddCommitted is the life of a transaction without its signature: added to a full pool, then committed.
+func BenchmarkAddCommitted(b *testing.B) {
+	p, bank := newLoaded(b, 40_000)
+	b.ReportAllocs()
+	for n := uint64(0); b.Loop(); n++ {
+		o := simple("z", n, 50)
+		if s, err := p.Add(o.tx(), Client); err != nil || s.Code != Accepted {
+			b.Fatal(s, err)
+		}
+		bank.next["z"] = n + 1
+		p.Committed([]consensus.Hash{o.id()}, []app.NextSequence{{Sender: "z", Next: n + 1}}, 1)
+	}
+}
+
+func newLoaded(b *testing.B, transactions int) (*Pool, *bank) {
+	bank := newBank()
+	p := New(Config{App: bank, State: func() app.State { return bank }, Now: func() time.Time { return time.Unix(0, 0) }})
+	for i := range uint64(transactions) {
+		o := simple(fmt.Sprint("s", i/4), i%4, 1+(i*7)%100)
+		if s, err := p.Add(o.tx(), Client); err != nil || s.Code != Accepted {
+			b.Fatal(s, err)
+		}
+	}
+	return p, bank
 }

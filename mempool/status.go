@@ -58,7 +58,7 @@ const (
 
 // refused makes the status of a refusal: the one table from reasons to codes.
 func refused(id consensus.Hash, rejection *app.Rejection) Status {
-	s := Status{Code: Invalid, ID: id, State: Rejected, Rejection: rejection}
+	s := Status{Code: Invalid, ID: id, State: Rejected, Rejection: rejection} // of an app's own reasons too
 	switch rejection.Reason {
 	case app.ReasonSequenceTooOld:
 		s.Code = SequenceTooOld
@@ -74,6 +74,8 @@ func refused(id consensus.Hash, rejection *app.Rejection) Status {
 		s.Code, s.RetryAfter = AccountLimit, retryAccountLimit
 	case ReasonFull:
 		s.Code, s.RetryAfter = Full, retryFull
+	case app.ReasonMalformed, app.ReasonTooLarge, app.ReasonWrongChain, app.ReasonWrongSender, app.ReasonBadSignature,
+		app.ReasonExpired, app.ReasonBadQuery, ReasonReplaced:
 	}
 	return s
 }

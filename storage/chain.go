@@ -7,24 +7,25 @@ import (
 	"github.com/cairnchain/cairn/consensus"
 )
 
-// Chain answers a peer's fetch: the blocks from req.From upwards on the chain that ends in req.Target, at most maxBlocks
+// Chain answers a peer's fetch: the blocks from req.From upwards on the chain that ends in req.Target, of which only the
+// id is looked at, at most maxBlocks
 // and at most consensus.MaxChunkBlocks of them, encoded at most maxBytes together but always at least one, and all of
 // one epoch. When the last is not the target, the certificate of the last comes with it; the peer then asks on. The
 // answer passes consensus.Verifier.Chunk.
 //
-// ErrNotFound: the target, or a block between it and the committed chain, is not stored or not at that height.
-// consensus.ErrInvalid: From is not in 1…Target.Height. Both are the peer's affair.
+// ErrNotFound: the target, or a block between it and the committed chain, is not stored. consensus.ErrInvalid: From is
+// not in 1…height of the target. Both are the peer's affair.
 func (s *Store) Chain(req consensus.FetchRequest, maxBlocks, maxBytes int) (*consensus.Chunk, error) {
-	if req.From == 0 || req.From > req.Target.Height {
-		return nil, fmt.Errorf("fetch of heights %d…%d: %w", req.From, req.Target.Height, consensus.ErrInvalid)
-	}
 	branch := s.branch(req.Target.ID)
 	return read(s, func(r *Reading) (*consensus.Chunk, error) {
-		at, err := r.locate(req, branch)
+		at, top, err := r.locate(req.Target.ID, branch)
 		if err != nil {
 			return nil, err
 		}
-		return r.chunk(req, at, chunkLimits{blocks: max(1, min(maxBlocks, consensus.MaxChunkBlocks)), bytes: maxBytes})
+		if req.From == 0 || req.From > top {
+			return nil, fmt.Errorf("fetch of heights %d…%d: %w", req.From, top, consensus.ErrInvalid)
+		}
+		return r.chunk(req.From, top, at, chunkLimits{blocks: max(1, min(maxBlocks, consensus.MaxChunkBlocks)), bytes: maxBytes})
 	})
 }
 
@@ -47,23 +48,24 @@ func (s *Store) branch(target consensus.Hash) []consensus.Hash {
 // blockAt returns the block at a height of the chain that is being served.
 type blockAt func(h consensus.Height) (*consensus.Block, error)
 
-// locate checks that the target's chain is stored from req.From on, and returns how to read it.
-func (r *Reading) locate(req consensus.FetchRequest, branch []consensus.Hash) (blockAt, error) {
+// locate checks that the target's chain is stored, and returns how to read it and the target's height.
+func (r *Reading) locate(target consensus.Hash, branch []consensus.Hash) (blockAt, consensus.Height, error) {
 	if len(branch) == 0 {
-		branch = []consensus.Hash{req.Target.ID} // committed, or not stored at all
+		branch = []consensus.Hash{target} // committed, or not stored at all
 	}
 	slices.Reverse(branch)
 	lowest, err := r.anyBlock(branch[0])
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	joint, err := r.HeightOf(lowest.Parent)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	if lowest.Height != joint+1 || lowest.Height+consensus.Height(len(branch))-1 != req.Target.Height {
-		return nil, fmt.Errorf("block %v at height %d: %w", req.Target.ID, req.Target.Height, ErrNotFound)
+	if lowest.Height != joint+1 {
+		return nil, 0, fmt.Errorf("block %v does not link to the committed chain: %w", target, ErrNotFound)
 	}
+	top := joint + consensus.Height(len(branch))
 	return func(h consensus.Height) (*consensus.Block, error) {
 		if h > joint {
 			return r.anyBlock(branch[h-joint-1])
@@ -73,15 +75,15 @@ func (r *Reading) locate(req consensus.FetchRequest, branch []consensus.Hash) (b
 			return nil, err
 		}
 		return r.body(info)
-	}, nil
+	}, top, nil
 }
 
 type chunkLimits struct{ blocks, bytes int }
 
-func (r *Reading) chunk(req consensus.FetchRequest, at blockAt, limit chunkLimits) (*consensus.Chunk, error) {
+func (r *Reading) chunk(from, top consensus.Height, at blockAt, limit chunkLimits) (*consensus.Chunk, error) {
 	out := &consensus.Chunk{}
 	size := 0
-	for h := req.From; h <= req.Target.Height; h++ {
+	for h := from; h <= top; h++ {
 		b, err := at(h)
 		if err != nil {
 			return nil, err

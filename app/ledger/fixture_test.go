@@ -81,13 +81,13 @@ func at(time consensus.Timestamp) app.Header {
 	return app.Header{Height: 1, Timestamp: time, Proposer: consensus.ValidatorID(addressOf(9))}
 }
 
-func wantReason(t testing.TB, err error, reason app.Reason) *app.Rejection {
+func wantReason(t testing.TB, err error, reason app.Reason) app.Rejection {
 	t.Helper()
 	var rejection *app.Rejection
 	if !errors.As(err, &rejection) || rejection.Reason != reason {
 		t.Fatalf("got %v, want a rejection for %s", err, reason)
 	}
-	return rejection
+	return *rejection
 }
 
 func readAccount(t testing.TB, s app.State, n int) Account {

@@ -3,8 +3,6 @@ package core_test
 import (
 	"bytes"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/cairnchain/cairn/consensus"
@@ -20,24 +18,26 @@ type oracle struct {
 	labels    map[consensus.Hash]string
 	byLabel   map[string]*consensus.Block
 	qcs       map[consensus.Hash]*consensus.QC // by certified block
+	certified map[consensus.Round]consensus.VoteData
 	tcs       map[consensus.Round]*consensus.TC
 	proposed  map[consensus.Hash][]*consensus.TC // the TCs that a block was proposed with; nil for none
 	wire      map[string][]byte                  // what an honest key signed: kind, key and round to content
 	committed map[consensus.Height]consensus.BlockInfo
-	durable   map[*node]safety.State // the newest saved state
-	fork      bool                   // the test forges more than a third: certificates may conflict
-	checks    map[string]int         // how often each check had something to check
+	direct    map[consensus.Hash]bool // those that a certificate names
+	durable   map[*node]safety.State  // the newest saved state
+	fork      bool                    // the test forges more than a third: certificates may conflict
+	checks    map[string]int          // how often each check had something to check
 }
 
 func newOracle(c *cluster) *oracle {
 	o := &oracle{
 		c: c, blocks: map[consensus.Hash]*consensus.Block{}, labels: map[consensus.Hash]string{},
-		byLabel: map[string]*consensus.Block{}, qcs: map[consensus.Hash]*consensus.QC{}, tcs: map[consensus.Round]*consensus.TC{},
+		byLabel: map[string]*consensus.Block{}, qcs: map[consensus.Hash]*consensus.QC{}, tcs: map[consensus.Round]*consensus.TC{}, certified: map[consensus.Round]consensus.VoteData{},
 		proposed: map[consensus.Hash][]*consensus.TC{}, wire: map[string][]byte{},
-		committed: map[consensus.Height]consensus.BlockInfo{}, durable: map[*node]safety.State{}, checks: map[string]int{},
+		committed: map[consensus.Height]consensus.BlockInfo{}, direct: map[consensus.Hash]bool{}, durable: map[*node]safety.State{}, checks: map[string]int{},
 	}
 	o.labels[c.committee.Root.ID] = "genesis"
-	o.qcs[c.committee.Root.ID] = c.committee.GenesisQC()
+	o.seeQC(c.committee.GenesisQC())
 	o.committed[0] = c.committee.Root
 	return o
 }
@@ -74,12 +74,11 @@ func (o *oracle) seeQC(qc *consensus.QC) {
 		return
 	}
 	if !o.fork {
-		for _, known := range o.qcs {
-			if known.Data.Block.Round == qc.Data.Block.Round && known.Data != qc.Data {
-				o.fail("two certificates of round %d: %v and %v", qc.Round(), known.Data, qc.Data)
-			}
+		if known, ok := o.certified[qc.Data.Block.Round]; ok && known != qc.Data {
+			o.fail("two certificates of round %d: %v and %v", qc.Round(), known, qc.Data)
 		}
 	}
+	o.certified[qc.Data.Block.Round] = qc.Data
 	if o.qcs[qc.Block().ID] == nil {
 		o.qcs[qc.Block().ID] = qc
 	}
@@ -147,10 +146,8 @@ func (o *oracle) entered(n *node, e core.RoundEntered) {
 	if n.core == nil {
 		return // recovering: what it rests on is checked when it is used
 	}
-	for _, qc := range o.qcs {
-		if e.Reason == core.ByQC && qc.Round()+1 == e.Round {
-			return
-		}
+	if _, ok := o.certified[e.Round-1]; ok && e.Reason == core.ByQC {
+		return
 	}
 	if tc := o.tcs[e.Round-1]; e.Reason == core.ByTC && tc != nil {
 		return
@@ -174,6 +171,7 @@ func (o *oracle) commit(n *node, c core.Commit, height consensus.Height) {
 		o.fail("%s commits %v, whose parent is not the committed %v", n.name, c.Info, before)
 	}
 	o.committed[height] = c.Info
+	o.direct[c.Proof.Commit().ID] = true
 	v := o.c.verifier()
 	for _, qc := range []*consensus.QC{c.QC, c.Proof} {
 		if _, err := v.QC(qc); err != nil {
@@ -292,11 +290,20 @@ func (o *oracle) vote(n *node, v *consensus.Vote) {
 	if !allowed {
 		o.fail("%s votes for %s without a reason", n.name, o.label(b.ID()))
 	}
-	heights := slices.Sorted(maps.Keys(o.committed))
-	for _, h := range heights {
-		info := o.committed[h]
-		if info.Round < b.Round && !o.fork && !o.extends(b, info.ID) {
-			o.fail("%s votes for %s against the committed %v", n.name, o.label(b.ID()), info)
+	o.notAgainst(n, b)
+}
+
+// notAgainst: once a quorum has voted in round r+1 and so locked the block of round r, nobody votes for what does not
+// descend from it in any round above. (In round r+1 itself, or for a block that is committed only through a later
+// descendant, a late voter may.)
+func (o *oracle) notAgainst(n *node, b *consensus.Block) {
+	for h := consensus.Height(len(o.committed) - 1); h > 0 && !o.fork; h-- {
+		if info := o.committed[h]; o.direct[info.ID] && info.Round+1 < b.Round {
+			o.checks["vote above a commit"]++
+			if !o.extends(b, info.ID) {
+				o.fail("%s votes for %s against the committed %v", n.name, o.label(b.ID()), info)
+			}
+			return
 		}
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/cairnchain/cairn/consensus"
-	"github.com/cairnchain/cairn/consensus/consensustest"
 	"github.com/cairnchain/cairn/consensus/core"
 )
 
@@ -90,7 +89,7 @@ func newSchedule(t *testing.T, seed uint64) *schedule {
 		powers: powers, observers: s.rng.IntN(2),
 		timing: core.Timing{
 			Base: base, Growth: 1 + s.rng.Float64(), Cap: base * time.Duration(1+s.rng.IntN(8)),
-			Idle: time.Duration(s.rng.IntN(3)) * 2 * time.Second, FutureBound: 5 * time.Second,
+			Idle: time.Duration(1+s.rng.IntN(4)) * 800 * time.Millisecond, FutureBound: 5 * time.Second,
 		},
 	})
 	s.cluster.chunk = 1 + s.rng.IntN(6)
@@ -198,7 +197,9 @@ func (s *schedule) fault() {
 	n := c.nodes[s.rng.IntN(len(c.nodes))]
 	switch p := s.rng.Float64(); {
 	case n.byzantine:
-		s.misbehave(n)
+		for range 1 + s.rng.IntN(4) {
+			s.misbehave(n)
+		}
 	case p < 0.25:
 		s.submit()
 	case p < 0.35 && n.core != nil:
@@ -325,89 +326,4 @@ func (s *schedule) committedIn(tx string) consensus.Round {
 
 func (s *schedule) digest() string {
 	return fmt.Sprintf("%s after %d messages", hex.EncodeToString(s.trace[:]), s.steps)
-}
-
-// misbehave lets a Byzantine validator, who knows every block and certificate there is, sign something at random.
-func (s *schedule) misbehave(n *node) {
-	c := s.cluster
-	c.oracle.checks["forged"]++
-	qc, block := s.anyQC(), s.anyBlock()
-	round := qc.Round() + 1
-	var tc *consensus.TC
-	if t := c.oracle.tcs[s.anyTCRound()]; t != nil && t.Round > qc.Round() {
-		tc, round = t, t.Round+1
-	}
-	m := message{from: n.index}
-	switch s.rng.IntN(4) {
-	case 0:
-		b := c.committee.Block(qc, round, func(h *consensus.Header) {
-			h.Proposer = n.id
-			h.Timestamp = max(h.Timestamp, consensus.Timestamp(c.now.UnixMilli()))
-		}, fmt.Sprintf("evil%d", s.rng.IntN(100)))
-		c.oracle.seeBlock(b)
-		c.oracle.proposed[b.ID()] = append(c.oracle.proposed[b.ID()], tc)
-		m.kind, m.round, m.body = "proposal", round, n.identity().Proposal(&consensus.Proposal{Block: b, TC: tc}).Get().Encode()
-	case 1:
-		if block == nil {
-			return
-		}
-		data := consensustest.Data(block)
-		if s.rng.IntN(3) == 0 {
-			data.Block.StateRoot[0] ^= 1
-		}
-		m.kind, m.round, m.body = "vote", block.Round, n.identity().Vote(&consensus.Vote{Data: data}).Get().Encode()
-	case 2:
-		t := n.identity().Timeout(&consensus.Timeout{Round: round, QC: qc, TC: tc}).Get()
-		m.kind, m.round, m.body = "timeout", round, t.Encode()
-	case 3:
-		m.kind, m.round = "sync", round
-	}
-	m.sync = (&consensus.SyncInfo{HighQC: qc}).Encode()
-	for _, o := range c.nodes {
-		if o != n && s.rng.IntN(3) > 0 {
-			one := m
-			one.to = o.index
-			c.post(&one)
-		}
-	}
-}
-
-func (s *schedule) anyQC() *consensus.QC {
-	var all []*consensus.QC
-	for _, qc := range s.cluster.oracle.qcs {
-		all = append(all, qc)
-	}
-	slices.SortFunc(all, func(a, b *consensus.QC) int { return int(b.Round()) - int(a.Round()) })
-	return all[min(s.rng.IntN(len(all)), s.rng.IntN(4))] // the newest are the most harmful
-}
-
-func (s *schedule) anyBlock() *consensus.Block {
-	var all []*consensus.Block
-	for _, b := range s.cluster.oracle.blocks {
-		all = append(all, b)
-	}
-	if len(all) == 0 {
-		return nil
-	}
-	slices.SortFunc(all, func(a, b *consensus.Block) int {
-		if a.Round != b.Round {
-			return int(b.Round) - int(a.Round)
-		}
-		x, y := a.ID(), b.ID()
-		return slices.Compare(x[:], y[:])
-	})
-	return all[min(s.rng.IntN(len(all)), s.rng.IntN(6))]
-}
-
-func (s *schedule) anyTCRound() consensus.Round {
-	var rounds []consensus.Round
-	for r := range s.cluster.oracle.tcs {
-		rounds = append(rounds, r)
-	}
-	if len(rounds) == 0 {
-		return 0
-	}
-	slices.Sort(rounds)
-	slices.Reverse(rounds)
-	return rounds[min(s.rng.IntN(len(rounds)), s.rng.IntN(3))]
 }

@@ -24,7 +24,7 @@ type entry struct {
 }
 
 func (l *transcript) add(n *node, format string, args ...any) {
-	l.entries = append(l.entries, entry{l.c.now.Sub(start), []int{n.index}, l.readable(fmt.Sprintf(format, args...))})
+	l.entries = append(l.entries, entry{l.c.now.Sub(start), []int{n.index}, fmt.Sprintf(format, args...)})
 }
 
 // readable replaces ids by names.
@@ -54,7 +54,7 @@ func (l *transcript) flush() string {
 	l.entries = nil
 	var out strings.Builder
 	for _, e := range merged {
-		fmt.Fprintf(&out, "%8.3f  %-6s  %s\n", e.at.Seconds(), l.c.columns(e.nodes), e.text)
+		fmt.Fprintf(&out, "%8.3f  %-6s  %s\n", e.at.Seconds(), l.c.columns(e.nodes), l.readable(e.text))
 	}
 	return out.String()
 }
