@@ -93,10 +93,12 @@ func (c *Core) commit() {
 	if target != c.commitQC.Data.Parent || c.commitQC.Round() != target.Round+1 {
 		panic(fmt.Sprintf("core: %v commits %v without consecutive rounds", c.commitQC, target))
 	}
-	n := c.tree.get(target.ID)
-	if n == nil {
+	proof := c.commitProof()
+	if proof == nil {
 		return
 	}
+	target = proof.Commit()
+	n := c.tree.get(target.ID)
 	for _, b := range c.tree.path(n) {
 		if b.state != executed {
 			break
@@ -105,18 +107,38 @@ func (c *Core) commit() {
 			c.halt(fmt.Errorf("%w: block %v: ours %+v, committed %+v", ErrDivergence, b.info, b.info, target))
 			return
 		}
-		c.commitBlock(b)
+		c.commitBlock(b, proof)
 	}
 	c.pruneRounds()
 }
 
-func (c *Core) commitBlock(n *node) {
+// commitProof returns the known QC that commits the highest block of the tree, or nil. While a long chain is fetched
+// that is not commitQC, whose block is still far away: without the lower ones the tree would fill up to FetchAhead and
+// the fetch would wait for ever for it to shrink.
+func (c *Core) commitProof() *consensus.QC {
+	if c.tree.get(c.commitQC.Commit().ID) != nil {
+		return c.commitQC
+	}
+	var best *consensus.QC
+	for _, qc := range c.certified { // one per round, and each commits the block of the round before: the order is of no matter
+		commit := qc.Commit()
+		if commit.IsNone() || commit.Round <= c.tree.root.info.Round || c.tree.get(commit.ID) == nil {
+			continue
+		}
+		if best == nil || commit.Round > best.Commit().Round {
+			best = qc
+		}
+	}
+	return best
+}
+
+func (c *Core) commitBlock(n *node, proof *consensus.QC) {
 	qc := n.qc
 	if qc == nil {
-		qc = c.commitQC
+		qc = proof
 	}
-	c.effects.Commit = append(c.effects.Commit, Commit{Block: n.block, Info: n.info, QC: qc, Proof: c.commitQC})
-	c.note(Committed{Info: n.info, Proof: c.commitQC, Empty: n.block.IsEmpty()})
+	c.effects.Commit = append(c.effects.Commit, Commit{Block: n.block, Info: n.info, QC: qc, Proof: proof})
+	c.note(Committed{Info: n.info, Proof: proof, Empty: n.block.IsEmpty()})
 	c.tree.reroot(n)
 }
 

@@ -220,8 +220,11 @@ func (c *cluster) settle() {
 // nextTimer returns the earliest armed timer.
 func (c *cluster) nextTimer() (first time.Time) {
 	for _, n := range c.nodes {
-		if n.core != nil && !n.timer.IsZero() && (first.IsZero() || n.timer.Before(first)) {
-			first = n.timer
+		if n.core == nil || n.timer.IsZero() {
+			continue
+		}
+		if due := n.timer.Add(-n.skew); first.IsZero() || due.Before(first) {
+			first = due
 		}
 	}
 	return first

@@ -99,9 +99,16 @@ func (c *Core) onFetchFailed(ev FetchFailed) {
 	c.note(FetchEnded{Peer: ev.Peer, Target: ev.Target, Reason: ev.Reason})
 	if f := c.fetch; f != nil && f.inFlight && f.target.ID == ev.Target {
 		f.inFlight = false
-		f.next++
+		c.nextPeer()
 	}
 	c.planFetch(consensus.ValidatorID{})
+}
+
+// nextPeer turns to the next peer, and to the blocks right above our root again: what the last one gave may be a branch
+// that does not lead to the target, and no honest peer could go on from there.
+func (c *Core) nextPeer() {
+	c.fetch.next++
+	c.fetch.from = c.tree.root.info.Height + 1
 }
 
 // onBlocksFetched inserts a chunk: every block in it is certified. Its certificates are learned like any other, so
@@ -119,7 +126,7 @@ func (c *Core) onBlocksFetched(ev BlocksFetched) {
 	switch {
 	case c.tree.get(last.ID()) == nil && last.Height > c.tree.root.info.Height:
 		end.Reason = "the chunk does not link to our chain"
-		f.next++
+		c.nextPeer()
 	default:
 		f.from = last.Height + 1
 	}

@@ -60,7 +60,9 @@ func (s *script) theQC(key string) *consensus.QC {
 			return qc
 		}
 		if s.HasArg("forge") {
-			return s.cluster.committee.QC(consensustest.Data(s.cluster.oracle.byLabel[label]))
+			qc := s.cluster.committee.QC(consensustest.Data(s.cluster.oracle.byLabel[label]))
+			s.cluster.oracle.seeQC(qc)
+			return qc
 		}
 	}
 	s.Fatalf(s.t, "no certificate of %s=%q is known", key, label)
@@ -150,5 +152,18 @@ func (s *script) serve() string {
 		blocks = append(blocks, s.theBlock(label))
 	}
 	n.answers = append(n.answers, blocks)
+	return ""
+}
+
+// certify block=b1 by=abd: the Byzantine nodes put a certificate together from votes that were cast, and keep it.
+func (s *script) certify() string {
+	b := s.theBlock(s.value("block", ""))
+	for _, i := range s.nodes("by") {
+		n := s.cluster.nodes[i]
+		if _, voted := s.cluster.oracle.wire[fmt.Sprintf("vote/%s/%d", n.name, b.Round)]; !voted && !n.byzantine {
+			s.Fatalf(s.t, "%s did not vote in round %d", n.name, b.Round)
+		}
+	}
+	s.cluster.oracle.seeQC(s.cluster.committee.QC(consensustest.Data(b), s.nodes("by")...))
 	return ""
 }

@@ -67,6 +67,7 @@ var commands = map[string]func(*script) string{
 	"timeout":  (*script).forgeTimeout,
 	"sync":     (*script).forgeSync,
 	"serve":    (*script).serve,
+	"certify":  (*script).certify,
 }
 
 func (s *script) run(t *testing.T, d *datadriven.TestData) string {
@@ -168,6 +169,7 @@ func (s *script) newCluster() string {
 	s.cluster.log.full = s.HasArg("full")
 	s.cluster.chunk = s.number("chunk", consensus.MaxChunkBlocks)
 	s.cluster.oracle.fork = s.HasArg("fork")
+	s.lossy()
 	for _, i := range s.nodes("byzantine") {
 		s.cluster.nodes[i].byzantine = true
 	}
@@ -307,10 +309,19 @@ func (s *script) setFull() string {
 	return ""
 }
 
-// set node=a skew=2s: the node's clock is ahead.
+// set node=a skew=2s: the node's clock is ahead. set lossy=(vote): these kinds are lost from now on; none: no more.
 func (s *script) set() string {
+	if s.HasArg("lossy") {
+		s.lossy()
+		return ""
+	}
 	s.theNode().skew = s.duration("skew", 0)
 	return ""
+}
+
+func (s *script) lossy() {
+	kinds := s.list("lossy")
+	s.cluster.onSend = func(m *message) bool { return !slices.Contains(kinds, m.kind) }
 }
 
 func (s *script) showQueue() string {

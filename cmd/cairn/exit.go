@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+
+	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
+	"github.com/cairnchain/cairn/client"
+	"github.com/cairnchain/cairn/node"
+	"github.com/cairnchain/cairn/node/keys"
+)
+
+// exit is how the process ends. Scripts rely on the codes: they do not change.
+type exit struct {
+	Code    int
+	Meaning string
+	Advice  string // what to do next, where the error itself does not say
+}
+
+// The one table of exit codes.
+var (
+	exitOK          = exit{0, "done", ""}
+	exitFailure     = exit{1, "failed for a reason that has no code of its own", ""}
+	exitUsage       = exit{2, "the command line is wrong", "add --help to the command to see how it is used"}
+	exitNotFound    = exit{3, "there is no such account name, transaction or block", ""}
+	exitRejected    = exit{4, "the node or the chain refused, or the transaction failed", ""}
+	exitUnavailable = exit{5, "no answer, or none in time",
+		"is the node running? Start one with cairn devnet, or name it with --home or --rpc"}
+	exitLocked   = exit{10, "start: another process uses the folder", "stop that process; cairn status asks a node that runs"}
+	exitNoSafety = exit{11, "start: the safety record is missing", ""}
+	exitDamaged  = exit{12, "start: both copies of the safety record are damaged", ""}
+	exitWrongKey = exit{13, "start: the safety record is of another key", ""}
+	exitChain    = exit{14, "start: the folder is of another chain than the genesis document", ""}
+	exitNewer    = exit{15, "start: a newer version wrote the folder", "start it with that version"}
+	exitCorrupt  = exit{16, "start: the database is corrupt", ""}
+	exitPort     = exit{17, "start: a port is in use, or two listeners would need the same", ""}
+	exitHome     = exit{18, "start: the folder is no home, or holds another network", ""}
+	exitSettings = exit{19, "start: a setting is unknown or out of its range", "cairn config docs lists all settings"}
+	exitGenesis  = exit{20, "start: the genesis document cannot be used", ""}
+	exitKey      = exit{21, "a key file is refused: readable by others, damaged, or its passphrase is missing or wrong", ""}
+)
+
+var exits = []exit{
+	exitOK, exitFailure, exitUsage, exitNotFound, exitRejected, exitUnavailable, exitLocked, exitNoSafety, exitDamaged,
+	exitWrongKey, exitChain, exitNewer, exitCorrupt, exitPort, exitHome, exitSettings, exitGenesis, exitKey,
+}
+
+var refusalExits = map[node.Refusal]exit{
+	node.RefusedLocked: exitLocked, node.RefusedNoSafety: exitNoSafety, node.RefusedDamaged: exitDamaged,
+	node.RefusedWrongKey: exitWrongKey, node.RefusedWrongChain: exitChain, node.RefusedNewer: exitNewer,
+	node.RefusedCorrupt: exitCorrupt, node.RefusedHome: exitHome, node.RefusedSettings: exitSettings,
+	node.RefusedGenesis: exitGenesis, node.RefusedKey: exitKey,
+}
+
+// usageError is a command line that cannot be carried out.
+type usageError struct{ err error }
+
+// Error says what is wrong with it.
+func (e *usageError) Error() string { return e.err.Error() }
+
+// Unwrap returns the cause.
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+// outcomeError is a transaction that did not do what was asked for. Its result was printed.
+type outcomeError struct {
+	exit    exit
+	message string
+}
+
+// Error says how it ended.
+func (e *outcomeError) Error() string { return e.message }
+
+// exitOf finds the code of an error.
+func exitOf(err error) exit {
+	var (
+		usage   *usageError
+		outcome *outcomeError
+		call    *client.Error
+		ports   *node.PortPlanError
+	)
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &usage), isUnknownCommand(err):
+		return exitUsage
+	case errors.As(err, &outcome):
+		return outcome.exit
+	case errors.As(err, &call):
+		return exitOfCall(call)
+	case errors.As(err, &ports):
+		return exitPort
+	case errors.Is(err, keys.ErrNotFound):
+		return exitNotFound
+	case errors.Is(err, node.ErrNotRunning), errors.Is(err, context.DeadlineExceeded):
+		return exitUnavailable
+	}
+	if known, ok := refusalExits[node.RefusalOf(err)]; ok {
+		return known
+	}
+	return exitFailure
+}
+
+// isUnknownCommand knows cobra's error for a command that there is none of, which has no type.
+func isUnknownCommand(err error) bool { return strings.HasPrefix(err.Error(), "unknown command ") }
+
+func exitOfCall(call *client.Error) exit {
+	switch call.Code {
+	case codes.NotFound, codes.OutOfRange:
+		return exitNotFound
+	case codes.InvalidArgument, codes.FailedPrecondition, codes.ResourceExhausted, codes.AlreadyExists,
+		codes.PermissionDenied, codes.Unimplemented:
+		return exitRejected
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
+		return exitUnavailable
+	}
+	return exitFailure
+}
+
+// printError says what went wrong and what to do next; as one line of JSON if that is asked for.
+func (c *cli) printError(err error) {
+	e := exitOf(err)
+	if c.format == formatJSON {
+		report := struct {
+			Error struct {
+				ExitCode int    `json:"exitCode"`
+				Reason   string `json:"reason,omitempty"`
+				Message  string `json:"message"`
+				Advice   string `json:"advice,omitempty"`
+			} `json:"error"`
+		}{}
+		report.Error.ExitCode, report.Error.Message, report.Error.Advice = e.Code, err.Error(), e.Advice
+		if reason := client.ReasonOf(err); reason != cairnv1.ErrorReason_UNSPECIFIED {
+			report.Error.Reason = reason.String()
+		}
+		if line, err := jsonLine(report); err == nil {
+			_, _ = c.errOut.Write(line)
+		}
+		return
+	}
+	fmt.Fprintf(c.errOut, "cairn: %v\n", err)
+	if e.Advice != "" {
+		fmt.Fprintf(c.errOut, "       %s\n", e.Advice)
+	}
+}
+
+// exitCodesTopic is the help topic that lists the table.
+func exitCodesTopic() *cobra.Command {
+	var b strings.Builder
+	b.WriteString("The exit codes of cairn:\n\n")
+	printExits(&b)
+	return &cobra.Command{Use: "exit-codes", Short: "The exit codes of all commands", Long: b.String()}
+}
+
+func printExits(w io.Writer) {
+	for _, e := range exits {
+		fmt.Fprintf(w, "  %3d  %s\n", e.Code, e.Meaning)
+	}
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
+	"github.com/cairnchain/cairn/client"
+)
+
+func (c *cli) statusCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "status", Short: "Show how a node fares and, when nothing commits, why", Args: noArgs(),
+	}
+	n := c.addConnection(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return n.call(cmd.Context(), 0, func(ctx context.Context, node *client.Client) error {
+			status, err := node.Status(ctx)
+			if err != nil {
+				return err
+			}
+			if c.format == formatJSON {
+				return c.print(status, nil)
+			}
+			set, err := node.Validators(ctx)
+			if err != nil {
+				return err
+			}
+			chain, err := node.Chain(ctx)
+			if err != nil {
+				return err
+			}
+			return c.print(status, func(w io.Writer) { printStatus(w, chain, status, validatorNames(set)) })
+		})
+	}
+	return cmd
+}
+
+// names tells the names of validators by their ids.
+type names map[string]string
+
+func validatorNames(set *cairnv1.ValidatorSet) names {
+	out := names{}
+	for _, v := range set.GetValidators() {
+		out[v.GetId()] = v.GetName()
+	}
+	return out
+}
+
+// of is the name of a validator with the beginning of its id, or the id when it has no name.
+func (n names) of(id string) string {
+	if name := n[id]; name != "" {
+		return fmt.Sprintf("%s (%.8s)", name, id)
+	}
+	return id
+}
+
+func printStatus(w io.Writer, chain *cairnv1.Chain, s *cairnv1.NodeStatus, validators names) {
+	committed := "not since it was started"
+	if t := s.GetLastCommitTime(); t != 0 {
+		committed = time.UnixMilli(t).UTC().Format("2006-01-02 15:04:05.000 UTC")
+	}
+	ready := "yes"
+	if !s.GetReady() {
+		ready = "no"
+	}
+	printRows(w,
+		row{"node", fmt.Sprintf("%s, %s, version %s", s.GetName(), strings.ToLower(s.GetRole().String()), s.GetVersion())},
+		row{"chain", chain.GetChainId()},
+		row{"height", fmt.Sprintf("%d, block %s", s.GetHeight(), s.GetCommittedBlockId())},
+		row{"last commit", committed},
+		row{"round", fmt.Sprintf("%d of epoch %d, led by %s", s.GetRound(), s.GetEpoch(), validators.of(s.GetLeader()))},
+		row{"high QC", "round " + number(s.GetHighQcRound())},
+		row{"high TC", "round " + number(s.GetHighTcRound())},
+		row{"peers", fmt.Sprintf("%d of %d connected", s.GetConnectedPeers(), max(len(validators)-1, 0))},
+		row{"ready", ready})
+	for i, reason := range s.GetReasons() {
+		label := ""
+		if i == 0 {
+			label = "because"
+		}
+		fmt.Fprintf(w, "%-11s  %s\n", label, reason)
+	}
+	missing := make([]string, len(s.GetMissingVoters()))
+	for i, id := range s.GetMissingVoters() {
+		missing[i] = validators.of(id)
+	}
+	if len(missing) != 0 {
+		fmt.Fprintf(w, "%-11s  no vote or timeout from %s\n", "missing", strings.Join(missing, ", "))
+	}
+}

@@ -1,0 +1,88 @@
+package docs_test
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/binary"
+	"strings"
+	"testing"
+
+	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/consensus/signature"
+)
+
+// layout writes the fields of a block on the page in its order. Each line is a size, or "text", and a name.
+func layout(t *testing.T, block string, fields map[string][]byte) []byte {
+	t.Helper()
+	var out []byte
+	for line := range strings.SplitSeq(block, "\n") {
+		cells := strings.Fields(line)
+		value, ok := fields[cells[1]]
+		if !ok {
+			t.Fatalf("what is %q?", cells[1])
+		}
+		delete(fields, cells[1])
+		if cells[0] == "text" {
+			value = text(string(value))
+		} else if n := number(t, cells[0]); n != uint64(len(value)) {
+			t.Errorf("%s has %d bytes, the page says %d", cells[1], len(value), n)
+		}
+		out = append(out, value...)
+	}
+	if len(fields) != 0 {
+		t.Errorf("the page leaves out %v", fields)
+	}
+	return out
+}
+
+func big64(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+func infoBytes(t *testing.T, p page, b consensus.BlockInfo) []byte {
+	t.Helper()
+	return layout(t, p.only(t, "text info"), map[string][]byte{
+		"epoch": big64(uint64(b.Epoch)), "round": big64(uint64(b.Round)), "id": b.ID[:], "height": big64(uint64(b.Height)),
+		"stateRoot": b.StateRoot[:], "receiptsRoot": b.ReceiptsRoot[:], "historyRoot": b.HistoryRoot[:],
+		"timestamp": big64(uint64(b.Timestamp)), "nextValidatorsHash": b.NextValidators[:],
+	})
+}
+
+// A signature made over the bytes that the page describes makes a certificate that consensus accepts.
+func TestVoteBytes(t *testing.T) {
+	p := readPage(t, "API.md")
+	info := func(n byte) consensus.BlockInfo {
+		return consensus.BlockInfo{
+			Epoch: 1, Round: consensus.Round(40 + n), ID: consensus.Hash{n, 1}, Height: consensus.Height(n),
+			StateRoot: consensus.Hash{n, 2}, ReceiptsRoot: consensus.Hash{n, 3}, HistoryRoot: consensus.Hash{n, 4},
+			Timestamp: 1767225600000 + consensus.Timestamp(n),
+		}
+	}
+	data := consensus.VoteData{Block: info(8), Parent: info(7), Commit: info(7)}
+	domain := consensus.Domain{ChainID: "devnet-1f0a3c", Genesis: consensus.Hash{9}, Rule: consensus.TwoChain, Epoch: 1}
+	block, parent := infoBytes(t, p, data.Block), infoBytes(t, p, data.Parent)
+	signing := layout(t, p.only(t, "text vote"), map[string][]byte{
+		"domain": []byte("cairn/vote/v1"), "chainId": []byte(domain.ChainID), "genesisHash": domain.Genesis[:],
+		"commitRule": {byte(domain.Rule)}, "epoch": big64(uint64(domain.Epoch)), "block": block, "parent": parent,
+		"commit-present": {1}, "commit": parent,
+	})
+
+	seed := [signature.SeedSize]byte(bytes.Repeat([]byte{5}, signature.SeedSize))
+	private := ed25519.NewKeyFromSeed(seed[:])
+	key := signature.PublicKey(private.Public().(ed25519.PublicKey))
+	member := consensus.Validator{ID: consensus.IDOf(key), Name: "node0", Key: key, Power: 1}
+	set, err := consensus.NewValidatorSet([]consensus.Validator{member})
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifier := consensus.Verifier{Domain: domain, Set: set, Scheme: signature.NewEd25519()}
+	sign := func(message []byte) *consensus.QC {
+		return consensus.NewQC(data, []consensus.SignedBy{
+			{Signer: member.ID, Signature: signature.Signature(ed25519.Sign(private, message))},
+		})
+	}
+	if _, err := verifier.QC(sign(signing)); err != nil {
+		t.Error(err)
+	}
+	if _, err := verifier.QC(sign(signing[1:])); err == nil {
+		t.Error("a certificate over other bytes passes")
+	}
+}

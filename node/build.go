@@ -1,0 +1,200 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cairnchain/cairn/app/ledger"
+	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/consensus/core"
+	"github.com/cairnchain/cairn/consensus/engine"
+	"github.com/cairnchain/cairn/consensus/signature"
+	"github.com/cairnchain/cairn/mempool"
+	"github.com/cairnchain/cairn/node/peer"
+	"github.com/cairnchain/cairn/node/telemetry"
+	"github.com/cairnchain/cairn/storage"
+)
+
+const (
+	fetchTimeout      = 10 * time.Second
+	certificateMemory = 4096 // verified certificates remembered
+)
+
+// openFolder reads what the node is, and locks its folder.
+func (n *Node) openFolder() error {
+	document, err := n.opts.Home.Genesis()
+	if err != nil {
+		return err
+	}
+	if n.genesis, err = document.Genesis(); err != nil {
+		return err
+	}
+	passphrase, err := n.opts.Settings.Passphrase()
+	if err != nil {
+		return err
+	}
+	key, err := n.opts.Home.ValidatorKey(passphrase)
+	if err != nil {
+		return err
+	}
+	n.key, n.self = key.Private(), key.ID()
+	if !n.genesis.Validators.Contains(n.self) {
+		return fmt.Errorf("the key in %s belongs to no validator of chain %s; use the home that was made for this chain",
+			n.opts.Home.ValidatorKeyFile(), n.genesis.ChainID)
+	}
+	release, err := storage.LockFolder(string(n.opts.Home))
+	if err != nil {
+		return err
+	}
+	n.onClose(release)
+	return nil
+}
+
+// openStorage opens the application, the safety record and the database, in this order: without the record nothing may
+// be signed, whatever else is there.
+func (n *Node) openStorage() error {
+	n.app = n.opts.App
+	if n.app == nil {
+		var err error
+		if n.ledger, err = ledger.New(n.genesis.ChainID, n.genesis.AppDocument, signature.NewEd25519()); err != nil {
+			return err
+		}
+		n.app = n.ledger
+	}
+	first, err := n.app.Genesis(n.genesis.AppDocument)
+	if err != nil {
+		return fmt.Errorf("%w: app: %w", ErrGenesis, err)
+	}
+	n.safety, err = storage.OpenSafetyRecord(n.opts.Home.SafetyDir(), storage.RecordIdentity{
+		ChainID: n.genesis.ChainID, Genesis: n.genesis.Hash(), Key: n.key.Public(),
+	})
+	if err != nil {
+		return err
+	}
+	n.onClose(n.safety.Close)
+	if why := n.safety.Repaired(); why != nil {
+		n.log.Warn("one copy of the safety record was bad and is repaired from the other; watch this disk", "error", why)
+	}
+	kv, err := storage.OpenLevelDB(n.opts.Home.DataDir())
+	if err != nil {
+		return err
+	}
+	if n.store, err = storage.Open(kv, storage.Genesis{Chain: n.genesis, Changes: first.Changes}); err != nil {
+		return errors.Join(err, kv.Close())
+	}
+	n.onClose(n.store.Close)
+	s := n.opts.Settings.Mempool
+	n.pool = mempool.New(mempool.Config{
+		Limits: mempool.Limits{
+			Transactions: s.MaxTransactions, Bytes: int(s.MaxBytes), PerAccount: s.PerAccount, TTL: s.TTL,
+		},
+		App: n.app, State: n.store.State, Now: time.Now, BlockTime: n.store.Tip().Timestamp,
+	})
+	return nil
+}
+
+// openTelemetry comes before everything that has something to tell.
+func (n *Node) openTelemetry() error {
+	t, err := telemetry.New(telemetry.Config{
+		Node:           n.Name(),
+		Version:        ThisBuild().Version,
+		ChainID:        n.genesis.ChainID,
+		Epoch:          consensus.FirstEpoch,
+		Self:           n.self,
+		Validators:     n.genesis.Validators,
+		Logger:         n.log,
+		OTLPEndpoint:   n.opts.Settings.Telemetry.OTLP,
+		SampleRounds:   n.opts.Settings.Telemetry.SampleRounds,
+		SampleRequests: n.opts.Settings.Telemetry.SampleRounds,
+		Exporter:       n.opts.SpanExporter,
+	})
+	if err != nil {
+		return err
+	}
+	n.telemetry = t
+	return errors.Join(t.RegisterMempool(n.pool.Stats), t.RegisterStore(func() consensus.Height { return n.store.Tip().Height }))
+}
+
+// openNetwork makes the validator network from genesis, which has the keys, and the settings, which have the addresses.
+func (n *Node) openNetwork() error {
+	addresses := map[string]string{}
+	for _, p := range n.opts.Settings.Peers {
+		addresses[p.PublicKey] = p.Address
+	}
+	cfg := peer.Config{
+		Key: n.key, Self: n.self, ChainID: n.genesis.ChainID, Genesis: n.genesis.Hash(), Epoch: consensus.FirstEpoch,
+		Listener: n.listeners.peer, Observe: n.telemetry.PeerObserver(),
+	}
+	for _, v := range n.genesis.Validators.Members() {
+		address := addresses[v.Key.String()]
+		switch {
+		case v.ID == n.self:
+			continue
+		case address == "":
+			return fmt.Errorf("peers: no address for validator %s; add {name: %s, public-key: %s, address: host:port} to peers in %s",
+				v.Name, v.Name, v.Key, n.opts.Home.SettingsFile())
+		}
+		cfg.Peers = append(cfg.Peers, peer.Peer{ID: v.ID, Name: v.Name, Key: v.Key, Address: address})
+	}
+	n.again = make(map[consensus.ValidatorID]chan struct{}, len(cfg.Peers))
+	for _, p := range cfg.Peers {
+		n.again[p.ID] = make(chan struct{}, 1)
+	}
+	var err error
+	n.network, err = peer.New(cfg, inbound{n})
+	return err
+}
+
+// openEngine recovers the state of consensus. What it sends before the network runs is lost, and repeated to each peer
+// when it connects.
+func (n *Node) openEngine() error {
+	s := n.opts.Settings
+	n.loop = engine.NewLoop()
+	observer := n.telemetry.Observer()
+	note := observer.Note
+	observer.Note = func(at time.Time, what core.Note) {
+		note(at, what)
+		n.followFetch(what)
+		if n.opts.Observer != nil {
+			n.opts.Observer(at, what)
+		}
+	}
+	var err error
+	n.engine, err = engine.New(engine.Config{
+		Self: n.self,
+		Verifier: &consensus.Verifier{
+			Domain: n.genesis.Domain(), Set: n.genesis.Validators, Genesis: n.store.Genesis(),
+			Scheme: signature.NewEd25519(), Cache: engine.NewCertificates(certificateMemory),
+		},
+		ContiguousRounds: n.genesis.ContiguousRounds,
+		Timing: core.Timing{
+			Base: s.Consensus.RoundTimeoutBase, Growth: s.Consensus.RoundTimeoutGrowth, Cap: s.Consensus.RoundTimeoutCap,
+			Idle: s.Consensus.IdleBlockInterval, FutureBound: core.DefaultTiming().FutureBound,
+		},
+		Room:         mempool.Room{Transactions: s.Block.MaxTransactions, Bytes: int(s.Block.MaxBytes)},
+		FetchTimeout: fetchTimeout,
+	}, engine.Env{
+		Clock: systemClock{}, Async: n.loop, Transport: n.network, Signer: n.key, Safety: n.safety,
+		Store: n.store, App: n.app, Pool: n.pool, Observer: observer,
+	})
+	if err != nil {
+		return err
+	}
+	return n.telemetry.RegisterEngine(n.engine.Status)
+}
+
+// followFetch keeps whom blocks are being fetched from.
+func (n *Node) followFetch(what core.Note) {
+	switch what := what.(type) {
+	case core.FetchStarted:
+		n.fetching.Store(&what.Peer)
+	case core.FetchEnded:
+		n.fetching.Store(nil)
+	}
+}
+
+type systemClock struct{}
+
+// Now is part of engine.Clock.
+func (systemClock) Now() time.Time { return time.Now() }

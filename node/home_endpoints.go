@@ -1,0 +1,161 @@
+package node
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/cairnchain/cairn/app/ledger"
+	"github.com/cairnchain/cairn/node/keys"
+	"github.com/cairnchain/cairn/node/newfile"
+)
+
+// Running describes nodes that run: what cairn devnet prints, and what the file of endpoints in a home holds while they
+// do.
+type Running struct {
+	ChainID string          `json:"chainId"`
+	Nodes   []RunningNode   `json:"nodes"`
+	Wallets []WalletAddress `json:"wallets"`
+}
+
+// RunningNode is where one node can be reached.
+type RunningNode struct {
+	Name    string `json:"name"`
+	REST    string `json:"rest"`    // http://host:port
+	RPC     string `json:"rpc"`     // host:port
+	Metrics string `json:"metrics"` // http://host:port/metrics; empty: nowhere
+	Home    string `json:"home"`
+}
+
+// WalletAddress is a wallet that client commands know by name.
+type WalletAddress struct {
+	Name    string `json:"name"`
+	Address string `json:"address"`
+}
+
+// endpointsFile is where client commands find the ports of what runs in a home.
+const endpointsFile = "endpoints.json"
+
+// ErrNotRunning says that nothing runs in a home.
+var ErrNotRunning = errors.New("not running")
+
+// SaveEndpoints writes the file of endpoints into dir, the folder of a network or of a node.
+func SaveEndpoints(dir string, running Running) error {
+	content, err := json.MarshalIndent(running, "", "  ")
+	if err != nil {
+		panic(fmt.Sprintf("node: %v", err)) // no field can fail to marshal
+	}
+	return newfile.Replace(filepath.Join(dir, endpointsFile), append(content, '\n'), 0o644)
+}
+
+// RemoveEndpoints removes the file of endpoints: nothing runs in dir any more.
+func RemoveEndpoints(dir string) error {
+	if err := os.Remove(filepath.Join(dir, endpointsFile)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func loadEndpoints(dir string) (*Running, error) {
+	raw, err := readBounded(filepath.Join(dir, endpointsFile), maxNetworkFile)
+	if err != nil {
+		return nil, err
+	}
+	var r Running
+	if err := json.Unmarshal(raw, &r); err != nil || len(r.Nodes) == 0 {
+		return nil, fmt.Errorf("%s cannot be read: %v", filepath.Join(dir, endpointsFile), err)
+	}
+	return &r, nil
+}
+
+// ClientHome is what client commands find in a folder.
+type ClientHome struct {
+	Wallets  keys.Folder
+	Prefix   string // of addresses
+	PlainOK  bool   // the folder is a devnet's, whose keys may be plain
+	endpoint func() (string, error)
+}
+
+// RPC is the gRPC endpoint of the first node, host:port. ErrNotRunning and ErrNoHome are expected.
+func (c ClientHome) RPC() (string, error) { return c.endpoint() }
+
+// FindClientHome looks at a folder for client commands: one of a devnet or testnet, or of a node, or of wallets only.
+// A folder that does not exist is one of wallets only, without any.
+func FindClientHome(dir string) ClientHome {
+	if n, err := OpenNetwork(dir); err == nil {
+		return n.clientHome()
+	}
+	h := Home(dir)
+	c := ClientHome{Wallets: h.WalletsDir(), Prefix: ledger.DefaultPrefix}
+	if h.check() != nil {
+		c.endpoint = func() (string, error) {
+			return "", fmt.Errorf("%w: %s is neither of a devnet nor of a node; run cairn devnet, or give --home or --rpc",
+				ErrNoHome, dir)
+		}
+		return c
+	}
+	c.Prefix = h.addressPrefix()
+	if n, err := OpenNetwork(filepath.Dir(filepath.Clean(dir))); err == nil && !exists(string(c.Wallets)) {
+		c.Wallets, c.PlainOK = n.Wallets(), n.Kind == Devnet
+	}
+	c.endpoint = h.endpoint
+	return c
+}
+
+func (n *Network) clientHome() ClientHome {
+	first := n.Homes()[0]
+	return ClientHome{
+		Wallets: n.Wallets(), Prefix: first.addressPrefix(), PlainOK: n.Kind == Devnet,
+		endpoint: func() (string, error) {
+			running, err := loadEndpoints(n.Dir)
+			switch {
+			case err == nil:
+				return running.Nodes[0].RPC, nil
+			case n.Kind == Devnet && errors.Is(err, fs.ErrNotExist):
+				return "", fmt.Errorf("the devnet in %s is %w; start it with cairn devnet", n.Dir, ErrNotRunning)
+			case n.Kind == Devnet:
+				return "", err
+			}
+			return first.endpoint()
+		},
+	}
+}
+
+// endpoint is where the node of this home is reached: where it says it runs, else where its settings put it.
+func (h Home) endpoint() (string, error) {
+	if running, err := loadEndpoints(string(h)); err == nil {
+		return running.Nodes[0].RPC, nil
+	}
+	s, err := LoadSettings(h.SettingsFile(), nil)
+	if err != nil {
+		return "", err
+	}
+	host, port, err := net.SplitHostPort(s.RPC.Address)
+	if err != nil {
+		return "", err
+	}
+	if port == "0" {
+		return "", fmt.Errorf("the node in %s is %w; start it with cairn start", h, ErrNotRunning)
+	}
+	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
+		host = "127.0.0.1" // it listens everywhere, so here as well
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+// addressPrefix is the prefix of the chain's addresses; that of the ledger by default where there is no other.
+func (h Home) addressPrefix() string {
+	d, err := LoadGenesis(h.GenesisFile())
+	if err != nil {
+		return ledger.DefaultPrefix
+	}
+	document, err := ledger.ParseDocument(d.App)
+	if err != nil {
+		return ledger.DefaultPrefix
+	}
+	return document.AddressPrefix
+}

@@ -1,0 +1,58 @@
+package node
+
+import (
+	"context"
+
+	"github.com/cairnchain/cairn/app"
+	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/consensus/engine"
+	"github.com/cairnchain/cairn/mempool"
+)
+
+// inbound is what the validator network calls, on its goroutines.
+type inbound struct{ n *Node }
+
+// Receive verifies a message on the goroutine that reads its sender's stream, so that a flood costs only its sender, and
+// hands it to the engine, waiting while the engine's inbox is full.
+func (i inbound) Receive(ctx context.Context, from consensus.ValidatorID, m *consensus.Message) error {
+	task, err := i.n.engine.Verify(from, m)
+	if err != nil {
+		return err
+	}
+	if i.n.opts.Received != nil {
+		i.n.opts.Received(from, m)
+	}
+	_ = i.n.loop.Post(ctx, task) // it fails only when the node stops, which is no fault of the peer
+	return nil
+}
+
+// Connected tells the core, which repeats to the peer what it may have missed, and shares what is pending anew.
+func (i inbound) Connected(ctx context.Context, peer consensus.ValidatorID) {
+	_ = i.n.loop.Post(ctx, engine.Connected(peer))
+	select {
+	case i.n.again[peer] <- struct{}{}:
+	default:
+	}
+}
+
+// Disconnected needs no answer: the core never counts on a message to arrive.
+func (i inbound) Disconnected(consensus.ValidatorID) {}
+
+// Transactions admits what another validator shares. A refusal is no fault of the peer, whose state may be older; a
+// failure of our own storage ends the node elsewhere.
+func (i inbound) Transactions(ctx context.Context, _ consensus.ValidatorID, txs [][]byte) error {
+	for _, tx := range txs {
+		if ctx.Err() != nil {
+			break
+		}
+		if _, err := i.n.pool.Add(app.Tx(tx), mempool.Peer); err != nil {
+			i.n.log.Error("admission of a shared transaction failed", "error", err)
+		}
+	}
+	return nil
+}
+
+// Chain serves blocks to a validator that lacks them, from the store.
+func (i inbound) Chain(req consensus.FetchRequest, maxBlocks, maxBytes int) (*consensus.Chunk, error) {
+	return i.n.store.Chain(req, maxBlocks, maxBytes)
+}

@@ -1,0 +1,99 @@
+package peer
+
+import (
+	"time"
+
+	"github.com/cairnchain/cairn/consensus"
+)
+
+// ProtocolVersion is what both ends of a stream must speak. A change of frames or of canonical bytes raises it.
+const ProtocolVersion = 1
+
+// What a peer may send. Sizes are of whole frames, in bytes.
+const (
+	// MaxFrameBytes is the largest frame of a stream. A larger one is refused by its header, before anything is allocated
+	// for it; its stream ends and it counts as malformed.
+	MaxFrameBytes = 4 << 20
+	// MaxFetchBytes is the largest answer to a fetch; a larger one is refused like a frame.
+	MaxFetchBytes = 8 << 20
+	// MaxFetchBlocks is the largest number of blocks in an answer to a fetch. More are malformed, found before they are
+	// decoded.
+	MaxFetchBlocks = consensus.MaxChunkBlocks
+	// MaxFetches is how many fetches of one peer are served at a time; one more is refused.
+	MaxFetches = 4
+	// MaxBatchTransactions is the largest number of transactions in a frame. More are malformed, found before they are
+	// decoded; PushTransactions makes several frames.
+	MaxBatchTransactions = 1024
+	// MaxBatchBytes is the largest sum of the sizes of the transactions in a frame that PushTransactions makes.
+	MaxBatchBytes = 1 << 20
+
+	// fetchOverhead is left of MaxFetchBytes for the certificate and the framing of blocks.
+	fetchOverhead = 128 << 10
+	// maxAnswerBytes bounds a frame in the return direction of a stream: the handshake.
+	maxAnswerBytes = 4 << 10
+	// maxHeaderBytes bounds the HTTP/2 headers of a call; a larger list ends the call.
+	maxHeaderBytes = 8 << 10
+	// maxStreams bounds the calls on one connection at a time; a peer's further ones wait at its end. It needs its
+	// mempool stream and MaxFetches.
+	maxStreams = 8
+	// windowBytes is how much of a stream, or of a connection, a peer may send ahead of our reading it: one frame.
+	windowBytes = MaxFrameBytes
+)
+
+// How much waits for a peer.
+const (
+	// MaxQueued is the largest number of consensus messages that wait for one peer; one more drops the oldest.
+	MaxQueued = 256
+	// maxQueuedBytes bounds the same queue by weight; see outbound. At least one message may always wait.
+	maxQueuedBytes = 16 << 20
+)
+
+// How many connections are held.
+const (
+	// maxUnknown is the largest number of connections whose TLS handshake is not over; one more closes the oldest.
+	maxUnknown = 256
+	// maxPerPeer is the largest number of connections from one peer; one more closes its oldest. It needs two, and two
+	// more while those of a life before are not noticed to be dead.
+	maxPerPeer = 4
+)
+
+// Times.
+const (
+	// handshakeTimeout is how long connecting, the TLS handshake and ours may take each; then the connection is closed.
+	handshakeTimeout = 5 * time.Second
+	// keepaliveAfter is the silence after which a connection is probed. The client library allows no less.
+	keepaliveAfter = 10 * time.Second
+	// keepaliveServer is the same for connections made to us.
+	keepaliveServer = 5 * time.Second
+	// keepaliveTimeout is how long a probe may stay unanswered; then the connection is closed.
+	keepaliveTimeout = 3 * time.Second
+	// keepaliveMin is how often a peer may probe us; one that does so more often is disconnected.
+	keepaliveMin = 5 * time.Second
+	// idleTimeout is how long a connection without a stream stays open.
+	idleTimeout = 30 * time.Second
+)
+
+// Times between attempts to connect; see patience.
+const (
+	backOffBase    = 50 * time.Millisecond
+	backOffMax     = 2 * time.Second
+	backOffRefused = 15 * time.Second
+)
+
+// What a peer's faults cost it; see score.
+const (
+	faultInvalid   = 1  // a message that does not verify, or a handshake that does not agree
+	faultMalformed = 10 // a frame that cannot be read; its stream ends
+
+	// scoreMax is the score from which a peer's streams are ended and refused, until half of it is forgiven.
+	scoreMax = 100
+	// forgivenPerSecond is how fast a score shrinks: a peer cannot make us verify more than this many bad messages a
+	// second for long.
+	forgivenPerSecond = 1
+)
+
+// How often the same is said of one peer.
+const (
+	noteBurst = 5
+	noteEvery = 10 * time.Second // one more
+)

@@ -1,0 +1,242 @@
+package rpc
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+
+	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
+	"github.com/cairnchain/cairn/consensus"
+)
+
+// StreamCommits follows the chain from the store. A stream from the next block on begins with a heartbeat, so that its
+// client has a token from the start.
+func (b blocks) StreamCommits(req *cairnv1.StreamCommitsRequest, stream grpc.ServerStreamingServer[cairnv1.StreamCommitsResponse]) error {
+	next, err := b.startOf(req)
+	if err != nil {
+		return err
+	}
+	if err := stream.SendHeader(metadata.MD{}); err != nil {
+		return err
+	}
+	f := &follower{server: b.Server, stream: stream, full: req.GetIncludeTransactions(), stuck: make(chan struct{})}
+	f.next.Store(uint64(next))
+	if err := f.follow(); err != nil {
+		return f.resumable(err)
+	}
+	return nil
+}
+
+// startOf is the first height to send. A token may be ahead of this node, when another one made it: then the stream
+// waits. A height that a client asks for may not: no commit of it is known.
+func (s *Server) startOf(req *cairnv1.StreamCommitsRequest) (consensus.Height, error) {
+	if token := req.GetResumeToken(); token != "" {
+		next, err := s.parseResumeToken(token)
+		if err != nil {
+			return 0, invalid(cairnv1.ErrorReason_INVALID_RESUME_TOKEN, "resumeToken", err.Error())
+		}
+		return next, nil
+	}
+	tip := s.store.Tip().Height
+	if req.FromHeight == nil {
+		return tip + 1, nil
+	}
+	if req.GetFromHeight() > uint64(tip)+1 {
+		f := notReached(req.GetFromHeight(), tip)
+		f.other = true
+		f.fields = []violation{{"fromHeight", "is more than one above the committed height"}}
+		return 0, f
+	}
+	return consensus.Height(req.GetFromHeight()), nil
+}
+
+// endGrace is how long a stream that has to end may take to finish the message at hand.
+const endGrace = time.Second
+
+// follower sends the commits to one stream. Its own goroutine reads and sends; the one of the call sees to it that the
+// call ends although a send may hang on a reader that does not read.
+type follower struct {
+	server *Server
+	stream grpc.ServerStreamingServer[cairnv1.StreamCommitsResponse]
+	full   bool
+	next   atomic.Uint64 // the height behind the last one that was sent
+	slow   *time.Timer   // runs during a send
+	stuck  chan struct{} // closed when a send takes too long
+}
+
+// follow returns how the stream ended.
+func (f *follower) follow() error {
+	ctx, cancel := context.WithCancel(f.stream.Context())
+	defer cancel()
+	f.slow = time.AfterFunc(f.server.limits.SendTimeout, sync.OnceFunc(func() { close(f.stuck) }))
+	f.slow.Stop()
+	ended := make(chan error, 1)
+	go func() { ended <- f.run(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-f.stuck:
+		return f.tooSlow()
+	case <-f.server.stopping:
+	}
+	cancel()
+	grace := time.NewTimer(endGrace)
+	defer grace.Stop()
+	select {
+	case err := <-ended:
+		return err
+	case <-grace.C:
+		return shuttingDown()
+	}
+}
+
+// run sends what is committed, then waits for more, until the context ends or a send fails.
+func (f *follower) run(ctx context.Context) error {
+	beat := time.NewTimer(f.server.limits.Heartbeat)
+	defer beat.Stop()
+	for due := true; ; {
+		changed := f.server.store.Changed() // before the tip is looked at: a commit that the look misses closes it
+		sent, err := f.catchUp(ctx)
+		if err == nil && !sent && due {
+			sent, err = true, f.send(&cairnv1.StreamCommitsResponse{ResumeToken: f.token()})
+		}
+		if err != nil {
+			return err
+		}
+		if sent {
+			beat.Reset(f.server.limits.Heartbeat)
+		}
+		due = false
+		select {
+		case <-changed:
+		case <-beat.C:
+			due = true
+		case <-ctx.Done():
+			if f.server.isStopping() {
+				return shuttingDown()
+			}
+			return ctx.Err()
+		}
+	}
+}
+
+// catchUp sends every height up to the tip that was not sent yet.
+func (f *follower) catchUp(ctx context.Context) (sent bool, err error) {
+	for next := consensus.Height(f.next.Load()); next <= f.server.store.Tip().Height && ctx.Err() == nil; next++ {
+		message, err := f.server.commitAt(next, f.full)
+		if err != nil {
+			return sent, err
+		}
+		if err := f.send(message); err != nil {
+			return sent, err
+		}
+		f.next.Store(uint64(next + 1))
+		sent = true
+	}
+	return sent, nil
+}
+
+func (f *follower) send(message *cairnv1.StreamCommitsResponse) error {
+	f.slow.Reset(f.server.limits.SendTimeout)
+	defer f.slow.Stop()
+	return f.stream.Send(message)
+}
+
+func (f *follower) token() string { return f.server.resumeToken(consensus.Height(f.next.Load())) }
+
+func (f *follower) tooSlow() *failure {
+	return fail(cairnv1.ErrorReason_STREAM_TOO_SLOW, "the reader made no room for a message for %v", f.server.limits.SendTimeout)
+}
+
+// resumable adds to the end of the stream from where to resume. A message that hung in a send may arrive yet, ahead of
+// this: whoever resumes by the token of the last message that arrived gets every height once; whoever resumes by this
+// one may get that message's height again, and never misses one.
+func (f *follower) resumable(err error) error {
+	e := explain(err)
+	if e.reason == cairnv1.ErrorReason_CANCELLED {
+		return e
+	}
+	return e.with("resumeToken", f.token()).with("resumeHeight", f.next.Load())
+}
+
+// commitAt makes the message of a committed height. It is the same for all streams.
+func (s *Server) commitAt(h consensus.Height, full bool) (*cairnv1.StreamCommitsResponse, error) {
+	read := func() (*cairnv1.StreamCommitsResponse, error) {
+		record, err := s.store.Block(h)
+		if err != nil {
+			return nil, err
+		}
+		block, err := s.toBlock(record, full)
+		if err != nil {
+			return nil, err
+		}
+		return &cairnv1.StreamCommitsResponse{
+			Height: proto.Uint64(uint64(h)), Block: block, ResumeToken: s.resumeToken(h + 1),
+		}, nil
+	}
+	if h+recentHeights <= s.store.Tip().Height {
+		return read()
+	}
+	return s.recent.get(commitKey{h, full}, read)
+}
+
+// recentHeights is how many of the newest commits are kept as messages: at each commit all streams want the same one.
+const recentHeights = 2
+
+// recentCommits are the messages of the newest commits, each made once. The zero value is empty. Safe for concurrent use.
+type recentCommits struct {
+	mu sync.Mutex
+	of map[commitKey]*recentCommit
+}
+
+type commitKey struct {
+	height consensus.Height
+	full   bool
+}
+
+type recentCommit struct {
+	once    sync.Once
+	message *cairnv1.StreamCommitsResponse // not to be changed
+	err     error
+}
+
+func (c *recentCommits) get(key commitKey, read func() (*cairnv1.StreamCommitsResponse, error)) (*cairnv1.StreamCommitsResponse, error) {
+	entry := c.entry(key)
+	entry.once.Do(func() { entry.message, entry.err = read() })
+	if entry.err != nil {
+		c.forget(key, entry)
+	}
+	return entry.message, entry.err
+}
+
+func (c *recentCommits) entry(key commitKey) *recentCommit {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if entry, ok := c.of[key]; ok {
+		return entry
+	}
+	if c.of == nil {
+		c.of = make(map[commitKey]*recentCommit)
+	}
+	for other := range c.of {
+		if other.height+recentHeights <= key.height {
+			delete(c.of, other)
+		}
+	}
+	entry := &recentCommit{}
+	c.of[key] = entry
+	return entry
+}
+
+func (c *recentCommits) forget(key commitKey, entry *recentCommit) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of[key] == entry {
+		delete(c.of, key)
+	}
+}

@@ -1,0 +1,196 @@
+package rpc
+
+import (
+	"encoding/hex"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
+	"github.com/cairnchain/cairn/app"
+	"github.com/cairnchain/cairn/app/ledger"
+	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/mempool"
+	"github.com/cairnchain/cairn/storage"
+)
+
+// toBlock makes the API's block of a stored one, with its transactions if full. An error is a fault of the store.
+func (s *Server) toBlock(record storage.Record, full bool) (*cairnv1.Block, error) {
+	info := record.Info
+	trace := consensus.RoundTraceID(s.genesis.ChainID, info.Epoch, info.Round)
+	out := &cairnv1.Block{
+		Id:               info.ID.String(),
+		Height:           uint64(info.Height),
+		Round:            uint64(info.Round),
+		Epoch:            uint64(info.Epoch),
+		ParentId:         consensus.Hash{}.String(),
+		ParentStateRoot:  consensus.Hash{}.String(),
+		PayloadRoot:      consensus.PayloadRoot(nil).String(),
+		StateRoot:        info.StateRoot.String(),
+		ReceiptsRoot:     info.ReceiptsRoot.String(),
+		HistoryRoot:      info.HistoryRoot.String(),
+		Timestamp:        int64(info.Timestamp),
+		Qc:               toQC(record.QC),
+		TransactionCount: uint32(len(record.Receipts)),
+		TraceId:          hex.EncodeToString(trace[:]),
+	}
+	b := record.Block
+	if b == nil { // genesis has no header
+		return out, nil
+	}
+	out.ParentId = b.Parent.String()
+	out.ParentRound = uint64(b.ParentRound)
+	out.ParentStateRoot = b.ParentStateRoot.String()
+	out.PayloadRoot = b.PayloadRoot.String()
+	out.Proposer = b.Proposer.String()
+	out.Skipped = s.skippedLeaders(b.Skipped)
+	out.ParentQc = toQC(b.QC)
+	if !full {
+		return out, nil
+	}
+	out.Transactions = make([]*cairnv1.Transaction, len(b.Payload))
+	for i, tx := range b.Payload {
+		transaction, err := toCommitted(storage.Transaction{
+			Outcome: storage.Outcome{Height: info.Height, Index: uint32(i), Receipt: record.Receipts[i]}, Tx: tx, Info: info,
+		})
+		if err != nil {
+			return nil, err
+		}
+		out.Transactions[i] = transaction
+	}
+	return out, nil
+}
+
+// skippedLeaders names the validators of a header's bitmap, in the order of their ids.
+func (s *Server) skippedLeaders(bitmap []byte) (ids []string) {
+	for i := range min(s.genesis.Validators.Len(), 8*len(bitmap)) {
+		if bitmap[i/8]&(1<<(i%8)) != 0 {
+			ids = append(ids, s.genesis.Validators.At(i).ID.String())
+		}
+	}
+	return ids
+}
+
+func toBlockInfo(info consensus.BlockInfo) *cairnv1.BlockInfo {
+	if info.IsNone() {
+		return nil
+	}
+	out := &cairnv1.BlockInfo{
+		Epoch:        uint64(info.Epoch),
+		Round:        uint64(info.Round),
+		Id:           info.ID.String(),
+		Height:       uint64(info.Height),
+		StateRoot:    info.StateRoot.String(),
+		ReceiptsRoot: info.ReceiptsRoot.String(),
+		HistoryRoot:  info.HistoryRoot.String(),
+		Timestamp:    int64(info.Timestamp),
+	}
+	if !info.NextValidators.IsZero() {
+		out.NextValidatorsHash = info.NextValidators.String()
+	}
+	return out
+}
+
+func toQC(qc *consensus.QC) *cairnv1.QuorumCertificate {
+	out := &cairnv1.QuorumCertificate{
+		Epoch:  uint64(qc.Block().Epoch),
+		Round:  uint64(qc.Round()),
+		Block:  toBlockInfo(qc.Data.Block),
+		Parent: toBlockInfo(qc.Data.Parent),
+		Commit: toBlockInfo(qc.Data.Commit),
+	}
+	for _, signed := range qc.Signatures {
+		out.Signatures = append(out.Signatures, &cairnv1.QuorumCertificate_Signature{
+			Validator: signed.Signer.String(), Signature: signed.Signature.String(),
+		})
+	}
+	return out
+}
+
+// toSigned takes a transaction as carried apart. An error is a fault of whoever let it in.
+func toSigned(tx app.Tx) (*cairnv1.SignedTransaction, *cairnv1.TransactionBody, error) {
+	t, err := ledger.DecodeTransaction(tx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("a transaction that was let in: %w", err)
+	}
+	body := &cairnv1.TransactionBody{}
+	if err := proto.Unmarshal(t.Body, body); err != nil {
+		return nil, nil, fmt.Errorf("a transaction that was let in: %w", err)
+	}
+	return &cairnv1.SignedTransaction{
+		Body: t.Body, PublicKey: t.PublicKey.String(), Signature: t.Signature.String(),
+	}, body, nil
+}
+
+func toCommitted(tx storage.Transaction) (*cairnv1.Transaction, error) {
+	signed, body, err := toSigned(tx.Tx)
+	if err != nil {
+		return nil, err
+	}
+	return &cairnv1.Transaction{
+		Id:          tx.Receipt.ID.String(),
+		State:       cairnv1.TransactionState_COMMITTED,
+		Transaction: signed,
+		Decoded:     body,
+		Receipt:     toReceipt(tx.Outcome, tx.Info.ID),
+		Height:      proto.Uint64(uint64(tx.Height)),
+		Index:       proto.Uint32(tx.Index),
+	}, nil
+}
+
+// toReceipt relies on the ledger's codes being those of cairn.v1.ReceiptCode.
+func toReceipt(outcome storage.Outcome, block consensus.Hash) *cairnv1.Receipt {
+	return &cairnv1.Receipt{
+		Code:       cairnv1.ReceiptCode_Value(outcome.Receipt.Code),
+		Message:    outcome.Receipt.Message,
+		FeeCharged: outcome.Receipt.Fee,
+		Height:     uint64(outcome.Height),
+		Index:      outcome.Index,
+		BlockId:    block.String(),
+	}
+}
+
+func toState(state mempool.State) cairnv1.TransactionState_Value {
+	switch state {
+	case mempool.Pending:
+		return cairnv1.TransactionState_PENDING
+	case mempool.Rejected:
+		return cairnv1.TransactionState_REJECTED
+	case mempool.Expired:
+		return cairnv1.TransactionState_EXPIRED
+	case mempool.Replaced:
+		return cairnv1.TransactionState_REPLACED
+	}
+	panic(fmt.Sprintf("rpc: the pool has a state %d", state))
+}
+
+// toRejection is nil where there is none. A reason that the API does not know is INTERNAL.
+func toRejection(r *app.Rejection) *cairnv1.Rejection {
+	if r == nil {
+		return nil
+	}
+	reason, ok := reasonOf(r)
+	if !ok {
+		reason = cairnv1.ErrorReason_INTERNAL
+	}
+	return &cairnv1.Rejection{Reason: reason, Message: r.Message}
+}
+
+func toValidatorSet(set *consensus.ValidatorSet, epoch consensus.Epoch) *cairnv1.ValidatorSet {
+	out := &cairnv1.ValidatorSet{
+		Epoch: uint64(epoch), TotalPower: uint64(set.TotalPower()), QuorumPower: uint64(set.QuorumPower()),
+	}
+	for _, v := range set.Members() {
+		out.Validators = append(out.Validators, &cairnv1.Validator{
+			Id: v.ID.String(), Name: v.Name, PublicKey: v.Key.String(), Power: uint64(v.Power),
+		})
+	}
+	return out
+}
+
+func idTexts(ids []consensus.ValidatorID) (out []string) {
+	for _, id := range ids {
+		out = append(out, id.String())
+	}
+	return out
+}

@@ -1,0 +1,116 @@
+package rpc
+
+import (
+	"bytes"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	protocodec "google.golang.org/grpc/encoding/proto"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
+)
+
+// requestCodec is gRPC's protobuf codec, but that a request of ours which does not decode is no error of the codec:
+// grpc-go would answer it at once, by a status without ErrorInfo. Such a request comes out empty, with a mark by which
+// check knows it.
+type requestCodec struct {
+	encoding.CodecV2
+	limit int // bytes of a request
+}
+
+func newRequestCodec(limit int) requestCodec {
+	return requestCodec{CodecV2: encoding.GetCodecV2(protocodec.Name), limit: limit}
+}
+
+// ownMessages begins the full names of our messages.
+const ownMessages = "cairn."
+
+// Unmarshal implements encoding.CodecV2.
+func (c requestCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	message, ok := v.(proto.Message)
+	if !ok || !strings.HasPrefix(string(message.ProtoReflect().Descriptor().FullName()), ownMessages) {
+		return c.CodecV2.Unmarshal(data, v)
+	}
+	if data.Len() > c.limit {
+		proto.Reset(message)
+		message.ProtoReflect().SetUnknown(markTooLarge)
+		return nil
+	}
+	if c.CodecV2.Unmarshal(data, v) != nil {
+		proto.Reset(message)
+		message.ProtoReflect().SetUnknown(markMalformed)
+	}
+	return nil
+}
+
+// The marks are fields of a number that no message has. A client that sends one is told just that.
+var (
+	markMalformed = protoreflect.RawFields(mark(1))
+	markTooLarge  = protoreflect.RawFields(mark(2))
+)
+
+func mark(kind uint64) []byte {
+	return protowire.AppendVarint(protowire.AppendTag(nil, protowire.MaxValidNumber, protowire.VarintType), kind)
+}
+
+// check refuses what is no message of its type, what is too large, and fields that this version does not know: a client
+// that sends one would believe that it has an effect.
+func (s *Server) check(request any) error {
+	message, ok := request.(proto.Message)
+	if !ok {
+		return nil
+	}
+	unknown := message.ProtoReflect().GetUnknown()
+	switch {
+	case bytes.Equal(unknown, markMalformed):
+		return fail(cairnv1.ErrorReason_MALFORMED_REQUEST, "the request is no message of this method")
+	case bytes.Equal(unknown, markTooLarge):
+		return fail(cairnv1.ErrorReason_REQUEST_TOO_LARGE, "the request exceeds %d bytes", s.limits.MaxRequest).
+			with("limit", s.limits.MaxRequest)
+	}
+	if path, found := unknownField(message.ProtoReflect()); found {
+		return invalid(cairnv1.ErrorReason_UNKNOWN_FIELD, path, "has a field that this version does not know")
+	}
+	return nil
+}
+
+// unknownField finds a message with a field that its type does not have, and names it by the JSON path; "request" is the
+// whole.
+func unknownField(m protoreflect.Message) (path string, found bool) {
+	if len(m.GetUnknown()) > 0 {
+		return "request", true
+	}
+	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		if field.Message() == nil || field.IsList() || field.IsMap() { // no request has a list or a map of messages
+			return true
+		}
+		inner, within := unknownField(value.Message())
+		if within {
+			path, found = field.JSONName(), true
+			if inner != "request" {
+				path += "." + inner
+			}
+		}
+		return !found
+	})
+	return path, found
+}
+
+// checkedStream checks what a stream receives.
+type checkedStream struct {
+	grpc.ServerStream
+	server *Server
+}
+
+// RecvMsg implements grpc.ServerStream.
+func (c checkedStream) RecvMsg(request any) error {
+	if err := c.ServerStream.RecvMsg(request); err != nil {
+		return err
+	}
+	return c.server.check(request)
+}

@@ -1,0 +1,127 @@
+package rpc
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
+	"github.com/cairnchain/cairn/app/ledger"
+	"github.com/cairnchain/cairn/consensus"
+)
+
+// nodeInfo is cairn.v1.NodeService.
+type nodeInfo struct {
+	cairnv1.UnimplementedNodeServiceServer
+	*Server
+}
+
+// GetChain reads the chain's parameters.
+func (n nodeInfo) GetChain(context.Context, *cairnv1.GetChainRequest) (*cairnv1.Chain, error) {
+	params := n.ledger.Params()
+	tip := n.store.Tip()
+	return &cairnv1.Chain{
+		ChainId:       params.ChainID,
+		GenesisHash:   n.hash.String(),
+		CommitRule:    n.genesis.Rule.String(),
+		AddressPrefix: params.AddressPrefix,
+		MinimumFee:    params.MinimumFee,
+		Limits: &cairnv1.Limits{
+			MaxTransactionBytes:  consensus.MaxTransactionBytes,
+			MaxBlockBytes:        consensus.MaxBlockBytes,
+			MaxBlockTransactions: consensus.MaxBlockTransactions,
+			MaxMemoBytes:         ledger.MaxMemoBytes,
+			MaxAccountPending:    uint32(n.pool.Stats().Limits.PerAccount),
+			MaxPageSize:          uint32(n.limits.PageSize),
+			MaxWait:              durationpb.New(n.limits.SubmitWaitMax),
+		},
+		Epoch:  uint64(tip.Epoch),
+		Faucet: params.Faucet,
+		Height: uint64(tip.Height),
+	}, nil
+}
+
+// GetStatus reads how the node fares.
+func (n nodeInfo) GetStatus(context.Context, *cairnv1.GetStatusRequest) (*cairnv1.NodeStatus, error) {
+	tip, c := n.store.Tip(), n.condition()
+	out := &cairnv1.NodeStatus{
+		Version:          n.cfg.Version,
+		Name:             n.cfg.Name,
+		Role:             cairnv1.NodeRole_LISTENER,
+		Height:           uint64(tip.Height),
+		Epoch:            uint64(tip.Epoch),
+		CommittedBlockId: tip.ID.String(),
+		ConnectedPeers:   uint32(len(n.connected())),
+		Ready:            c.ready,
+		Reasons:          c.reasons,
+		MissingVoters:    idTexts(c.missing),
+	}
+	if !n.cfg.Self.IsZero() {
+		out.ValidatorId = n.cfg.Self.String()
+	}
+	if n.genesis.Validators.Contains(n.cfg.Self) {
+		out.Role = cairnv1.NodeRole_VALIDATOR
+	}
+	if last := n.progress.lastCommit(); !last.IsZero() {
+		out.LastCommitTime = last.UnixMilli()
+	}
+	if status := n.cfg.Status(); status != nil {
+		out.Round = uint64(status.Round)
+		out.Leader = status.Leader.String()
+		out.HighQcRound = uint64(n.highQC().Round())
+		if status.HighTC != nil {
+			out.HighTcRound = uint64(status.HighTC.Round)
+		}
+	}
+	return out, nil
+}
+
+// GetSyncStatus reads how far the node has caught up.
+func (n nodeInfo) GetSyncStatus(context.Context, *cairnv1.GetSyncStatusRequest) (*cairnv1.SyncStatus, error) {
+	high, tip := n.highQC(), n.store.Tip()
+	target := high.Block()
+	if target.Height < tip.Height {
+		target = tip
+	}
+	out := &cairnv1.SyncStatus{Synced: true, CurrentHeight: uint64(tip.Height)}
+	if status := n.cfg.Status(); status != nil {
+		if status.Fetching.Height > target.Height {
+			target = status.Fetching
+		}
+		out.Synced = !n.isBehind(n.target(status))
+	}
+	out.TargetHeight, out.TargetRound = uint64(target.Height), uint64(target.Round)
+	for _, p := range n.cfg.Peers() {
+		if p.Fetching {
+			out.Peers = append(out.Peers, p.ID.String())
+		}
+	}
+	if out.Synced {
+		return out, nil
+	}
+	if out.BlocksPerSecond = n.progress.rate(n.now()); out.BlocksPerSecond > 0 {
+		seconds := float64(target.Height-tip.Height) / out.BlocksPerSecond
+		out.Eta = durationpb.New(time.Duration(seconds * float64(time.Second)))
+	}
+	return out, nil
+}
+
+// GetValidatorSet reads a validator set: in the chain's one epoch, that of genesis.
+func (n nodeInfo) GetValidatorSet(ctx context.Context, req *cairnv1.GetValidatorSetRequest) (*cairnv1.ValidatorSet, error) {
+	if req.Height != nil && req.Epoch != nil {
+		return nil, invalid(cairnv1.ErrorReason_MALFORMED_REQUEST, "epoch", "only one of height and epoch may be given")
+	}
+	r, err := n.reading(ctx, req.GetMinHeight())
+	if err != nil {
+		return nil, err
+	}
+	defer r.Release()
+	if req.Epoch != nil && req.GetEpoch() != uint64(n.epoch) || req.GetHeight() > uint64(r.Height())+1 {
+		return nil, fail(cairnv1.ErrorReason_VALIDATOR_SET_NOT_FOUND, "the validator set is not known; the node is at height %d of epoch %d",
+			r.Height(), r.Info.Epoch).with("height", r.Height()).with("epoch", r.Info.Epoch)
+	}
+	out := toValidatorSet(n.genesis.Validators, n.epoch)
+	out.Height = uint64(r.Height())
+	return out, nil
+}

@@ -1,0 +1,216 @@
+// Package rpc serves the public gRPC API of a node: the services of cairn.v1, and grpc.health.v1.
+//
+// A handler decodes, calls and encodes; what it answers comes from the store, the mempool and the engine's status.
+// Conversions to protobuf are in convert.go. Every error that leaves carries one ErrorInfo; its code comes from the one
+// table in errors.go. Whatever a client sends, nothing here panics, and everything a client can use up has a limit
+// (limits.go). The store is the queue of every commit stream: there is no buffer per stream, and no difference between
+// catching up and following.
+//
+// Live, ready and caught up are three things: a process that answers is live; GetStatus and the health service say
+// whether it is ready, and GetSyncStatus whether it has caught up.
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+
+	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
+	"github.com/cairnchain/cairn/app/ledger"
+	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/consensus/engine"
+	"github.com/cairnchain/cairn/consensus/signature"
+	"github.com/cairnchain/cairn/mempool"
+	"github.com/cairnchain/cairn/storage"
+)
+
+// Config is what a Server is made from. Store, Pool, Ledger and Genesis are required.
+type Config struct {
+	Store   *storage.Store
+	Pool    *mempool.Pool
+	Ledger  *ledger.Ledger
+	Genesis *consensus.Genesis
+
+	// Status returns the engine's newest status; nil while the engine has not begun, and then the node is not ready.
+	Status func() *engine.Status
+	// Peers returns how the node stands with each of the other validators. Nil: it has none.
+	Peers func() []PeerStatus
+
+	Name    string                // of the node, as its operator chose it
+	Version string                // of the software
+	Self    consensus.ValidatorID // zero: none
+
+	// Faucet pays what FaucetService hands out. Nil: FAUCET_DISABLED, as on a chain whose genesis has no faucet.
+	Faucet *Faucet
+	Limits Limits
+	// Now tells the time for rates and for the time of the last commit; nil: time.Now. Waits run on real timers.
+	Now func() time.Time
+	// Forwarder says whether a caller is believed when it names the client it calls for in x-forwarded-for, as the
+	// gateway does. Nil: those on this machine are, and those that call through memory.
+	Forwarder func(caller net.Addr) bool
+	// OnInternal is told the cause of each INTERNAL error, which the client does not learn. It must not block, and may
+	// be called from many goroutines at once. Nil: nobody is told.
+	OnInternal func(method string, cause error)
+}
+
+// PeerStatus is how the node stands with one other validator.
+type PeerStatus struct {
+	ID        consensus.ValidatorID
+	Connected bool
+	Fetching  bool // blocks are being fetched from it
+}
+
+// Faucet is an account that gives its funds away. The amounts are in base units; 0: their defaults.
+type Faucet struct {
+	Key     signature.PrivateKey
+	Amount  uint64 // for a request that names none
+	Maximum uint64 // of one request
+}
+
+// The amounts of a Faucet that names none.
+const (
+	DefaultFaucetAmount  uint64 = 1_000_000
+	DefaultFaucetMaximum uint64 = 100_000_000
+)
+
+// Server is the API of one node. Safe for concurrent use.
+type Server struct {
+	store   *storage.Store
+	pool    *mempool.Pool
+	ledger  *ledger.Ledger
+	genesis *consensus.Genesis
+	hash    consensus.Hash // of the genesis document
+	epoch   consensus.Epoch
+	cfg     Config
+	limits  Limits
+	now     func() time.Time
+
+	progress progress
+	recent   recentCommits
+	streams  *streamCounter
+	requests *quota // unary calls at work
+	waiting  *quota // calls that wait for a commit
+	submits  *buckets
+	funds    *buckets
+
+	funding  sync.Mutex    // held while a transaction of the faucet's is made
+	stopping chan struct{} // closed by Shutdown
+	stop     func()        // closes it once
+}
+
+// New checks the configuration and makes a Server. It starts nothing.
+//
+// Errors: of a Config without a required part, with a limit that is negative, or with a faucet whose amount is above its
+// maximum.
+func New(cfg Config) (*Server, error) {
+	if cfg.Store == nil || cfg.Pool == nil || cfg.Ledger == nil || cfg.Genesis == nil {
+		return nil, errors.New("rpc: store, pool, ledger and genesis are required")
+	}
+	limits, err := cfg.Limits.complete()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Status == nil {
+		cfg.Status = func() *engine.Status { return nil }
+	}
+	if cfg.Peers == nil {
+		cfg.Peers = func() []PeerStatus { return nil }
+	}
+	if cfg.Forwarder == nil {
+		cfg.Forwarder = isLocal
+	}
+	if cfg.OnInternal == nil {
+		cfg.OnInternal = func(string, error) {}
+	}
+	if cfg.Faucet != nil {
+		cfg.Faucet = cfg.Faucet.withDefaults()
+		if cfg.Faucet.Amount > cfg.Faucet.Maximum {
+			return nil, fmt.Errorf("rpc: the faucet's amount %d is above its maximum %d", cfg.Faucet.Amount, cfg.Faucet.Maximum)
+		}
+	}
+	stopping := make(chan struct{})
+	return &Server{
+		store: cfg.Store, pool: cfg.Pool, ledger: cfg.Ledger, genesis: cfg.Genesis,
+		hash: cfg.Genesis.Hash(), epoch: cfg.Genesis.Domain().Epoch,
+		cfg: cfg, limits: limits, now: cfg.Now,
+		streams:  newStreamCounter(limits.Streams, limits.StreamsPerAddress),
+		requests: newQuota(limits.Requests),
+		waiting:  newQuota(limits.Waiting),
+		submits:  newBuckets(limits.SubmitRate, limits.SubmitBurst, cfg.Now),
+		funds:    newBuckets(limits.FaucetRate, limits.FaucetBurst, cfg.Now),
+		stopping: stopping,
+		stop:     sync.OnceFunc(func() { close(stopping) }),
+	}, nil
+}
+
+// Register adds the services to a grpc.Server that was made with ServerOptions. The gateway must call that server over
+// a connection: a stream does not work without one.
+func (s *Server) Register(to grpc.ServiceRegistrar) {
+	to.RegisterService(&cairnv1.TransactionService_ServiceDesc, transactions{Server: s})
+	to.RegisterService(&cairnv1.AccountService_ServiceDesc, accounts{Server: s})
+	to.RegisterService(&cairnv1.BlockService_ServiceDesc, blocks{Server: s})
+	to.RegisterService(&cairnv1.NodeService_ServiceDesc, nodeInfo{Server: s})
+	to.RegisterService(&cairnv1.FaucetService_ServiceDesc, faucet{Server: s})
+	healthv1.RegisterHealthServer(to, health{Server: s})
+}
+
+// services are the names that the health service knows, beside "" for the node as a whole.
+func services() []string {
+	return []string{
+		cairnv1.TransactionService_ServiceDesc.ServiceName, cairnv1.AccountService_ServiceDesc.ServiceName,
+		cairnv1.BlockService_ServiceDesc.ServiceName, cairnv1.NodeService_ServiceDesc.ServiceName,
+		cairnv1.FaucetService_ServiceDesc.ServiceName,
+	}
+}
+
+// Run watches the commits until ctx ends, for the times and rates that GetStatus and GetSyncStatus tell. Everything
+// else works without it. It returns nil.
+func (s *Server) Run(ctx context.Context) error {
+	height := s.store.Tip().Height
+	s.progress.begin(s.now(), height)
+	for {
+		changed := s.store.Changed()
+		if tip := s.store.Tip().Height; tip > height {
+			height = tip
+			s.progress.committed(s.now(), height)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+	}
+}
+
+// Shutdown ends what would not end by itself: every stream, with UNAVAILABLE SHUTTING_DOWN, the metadata of which say
+// from where to resume; every wait, with the answer of the moment. Submissions and streams that come later are refused
+// likewise, reads are served on. It returns at once; grpc.Server.GracefulStop waits for the rest. Idempotent.
+func (s *Server) Shutdown() { s.stop() }
+
+func (s *Server) isStopping() bool {
+	select {
+	case <-s.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+func (f Faucet) withDefaults() *Faucet {
+	if f.Amount == 0 {
+		f.Amount = DefaultFaucetAmount
+	}
+	if f.Maximum == 0 {
+		f.Maximum = max(DefaultFaucetMaximum, f.Amount)
+	}
+	return &f
+}

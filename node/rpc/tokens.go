@@ -1,0 +1,91 @@
+package rpc
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+
+	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/consensus/canonical"
+)
+
+// Tokens are heights that a client hands back. They hold on every node of the chain, and on no other chain: behind the
+// heights stand the first bytes of a hash over the token's kind, the genesis hash and the heights. They are no secret
+// and no proof: what a forged one says is checked like a number in a request.
+const (
+	kindResumeToken = "cairn/resume-token/v1"
+	kindPageToken   = "cairn/page-token/v1"
+
+	tokenCheckSize = 8
+)
+
+// errToken says that a token was not made here.
+var errToken = errors.New("not a token of this method and chain")
+
+var tokenText = base64.RawURLEncoding.Strict()
+
+// seal makes a token of heights.
+func (s *Server) seal(kind string, heights ...consensus.Height) string {
+	w := canonical.NewWriter(8*len(heights) + tokenCheckSize)
+	for _, h := range heights {
+		w.Uint64(uint64(h))
+	}
+	check := s.tokenCheck(kind, w.Bytes())
+	w.Fixed(check[:])
+	return tokenText.EncodeToString(w.Bytes())
+}
+
+// unseal reads what seal made of as many heights; anything else is errToken.
+func (s *Server) unseal(kind, token string, heights ...*consensus.Height) error {
+	size := 8*len(heights) + tokenCheckSize
+	if len(token) != tokenText.EncodedLen(size) {
+		return errToken
+	}
+	raw, err := tokenText.DecodeString(token)
+	if err != nil {
+		return errToken
+	}
+	r := canonical.NewReader(raw)
+	for _, h := range heights {
+		*h = consensus.Height(r.Uint64())
+	}
+	if check := s.tokenCheck(kind, raw[:size-tokenCheckSize]); check != [tokenCheckSize]byte(raw[size-tokenCheckSize:]) {
+		return errToken
+	}
+	return nil
+}
+
+func (s *Server) tokenCheck(kind string, heights []byte) (check [tokenCheckSize]byte) {
+	w := canonical.NewWriter(128)
+	w.String(kind)
+	w.Fixed(s.hash[:])
+	w.Fixed(heights)
+	sum := sha256.Sum256(w.Bytes())
+	copy(check[:], sum[:])
+	return check
+}
+
+// resumeToken resumes a commit stream at the height next.
+func (s *Server) resumeToken(next consensus.Height) string { return s.seal(kindResumeToken, next) }
+
+func (s *Server) parseResumeToken(token string) (next consensus.Height, err error) {
+	return next, s.unseal(kindResumeToken, token, &next)
+}
+
+// page is a place in the list of blocks.
+type page struct {
+	pinned consensus.Height // the newest block of the first page
+	next   consensus.Height // the newest block of this page
+}
+
+func (s *Server) pageToken(p page) string { return s.seal(kindPageToken, p.pinned, p.next) }
+
+func (s *Server) parsePageToken(token string) (p page, err error) {
+	if err := s.unseal(kindPageToken, token, &p.pinned, &p.next); err != nil {
+		return page{}, err
+	}
+	if p.next >= p.pinned { // the first page needs no token
+		return page{}, errToken
+	}
+	return p, nil
+}

@@ -1,0 +1,160 @@
+package rpc
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
+	"github.com/cairnchain/cairn/app"
+	"github.com/cairnchain/cairn/app/ledger"
+	"github.com/cairnchain/cairn/consensus/signature"
+	"github.com/cairnchain/cairn/mempool"
+	"github.com/cairnchain/cairn/storage"
+)
+
+// transactions is cairn.v1.TransactionService.
+type transactions struct {
+	cairnv1.UnimplementedTransactionServiceServer
+	*Server
+}
+
+func (transactions) waits() {}
+
+// SubmitTransaction hands a transaction to the pool, and waits for its fate if asked to.
+func (t transactions) SubmitTransaction(ctx context.Context, req *cairnv1.SubmitTransactionRequest) (*cairnv1.SubmitTransactionResponse, error) {
+	if err := t.admit(ctx, t.submits); err != nil {
+		return nil, err
+	}
+	tx, err := parseTransaction(req.GetTransaction())
+	if err != nil {
+		return nil, err
+	}
+	wait, err := t.parseWait(req.GetWait())
+	if err != nil {
+		return nil, err
+	}
+	fate, err := t.offer(tx)
+	if err != nil {
+		return nil, blame(err, tx)
+	}
+	if fate, err = t.await(ctx, fate, wait); err != nil {
+		return nil, err
+	}
+	return &cairnv1.SubmitTransactionResponse{
+		Id: fate.id.String(), State: fate.state, Receipt: fate.receipt, Rejection: fate.rejection,
+	}, nil
+}
+
+// GetTransaction asks the pool before the store: a transaction leaves the pool once the store has it. What the store has
+// is committed, whatever the pool says.
+func (t transactions) GetTransaction(ctx context.Context, req *cairnv1.GetTransactionRequest) (*cairnv1.Transaction, error) {
+	id, err := parseHash("id", req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	held, known := t.pool.Lookup(id)
+	r, err := t.reading(ctx, req.GetMinHeight())
+	if err != nil {
+		return nil, err
+	}
+	defer r.Release()
+	height := uint64(r.Height())
+	var out *cairnv1.Transaction
+	switch committed, err := r.Transaction(id); {
+	case err == nil:
+		out, err = toCommitted(committed)
+		if err != nil {
+			return nil, err
+		}
+	case !errors.Is(err, storage.ErrNotFound):
+		return nil, err
+	case !known:
+		return nil, fail(cairnv1.ErrorReason_TRANSACTION_NOT_FOUND, "this node knows no transaction with this id")
+	default:
+		if out, err = toHeld(req.GetId(), held); err != nil {
+			return nil, err
+		}
+	}
+	out.ReadHeight = &height
+	return out, nil
+}
+
+// toHeld is what the pool knows of a transaction.
+func toHeld(id string, held mempool.Outcome) (out *cairnv1.Transaction, err error) {
+	out = &cairnv1.Transaction{Id: id, State: toState(held.State), Rejection: toRejection(held.Rejection)}
+	if held.Tx != nil {
+		out.Transaction, out.Decoded, err = toSigned(held.Tx)
+	}
+	return out, err
+}
+
+// admit refuses a submission while the node stops, and one of a client that submits too often.
+func (s *Server) admit(ctx context.Context, rate *buckets) error {
+	if s.isStopping() {
+		return shuttingDown()
+	}
+	if retry, ok := rate.take(s.clientOf(ctx)); !ok {
+		return rateLimited(retry)
+	}
+	return nil
+}
+
+func parseTransaction(in *cairnv1.SignedTransaction) (ledger.Transaction, error) {
+	const reason = cairnv1.ErrorReason_MALFORMED_TRANSACTION
+	if in == nil {
+		return ledger.Transaction{}, invalid(reason, "transaction", "is missing")
+	}
+	key, err := signature.ParsePublicKey(in.GetPublicKey())
+	if err != nil {
+		return ledger.Transaction{}, invalid(reason, "transaction.publicKey", "want 64 lower-case hex digits")
+	}
+	sig, err := signature.Parse(in.GetSignature())
+	if err != nil {
+		return ledger.Transaction{}, invalid(reason, "transaction.signature", "want 128 lower-case hex digits")
+	}
+	if len(in.GetBody()) == 0 {
+		return ledger.Transaction{}, invalid(reason, "transaction.body", "is missing")
+	}
+	return ledger.Transaction{PublicKey: key, Signature: sig, Body: in.GetBody()}, nil
+}
+
+func (s *Server) parseWait(in *durationpb.Duration) (time.Duration, error) {
+	if in == nil {
+		return 0, nil
+	}
+	if in.CheckValid() != nil || in.AsDuration() < 0 {
+		return 0, invalid(cairnv1.ErrorReason_MALFORMED_REQUEST, "wait", "want a duration that is not negative")
+	}
+	return min(in.AsDuration(), s.limits.SubmitWaitMax), nil
+}
+
+// blame names the field of the request to which a refusal belongs, when the transaction itself is not as it should be.
+func blame(err error, tx ledger.Transaction) error {
+	var f *failure
+	if !errors.As(err, &f) || len(f.fields) > 0 {
+		return err
+	}
+	switch app.Reason(f.reason.String()) {
+	case app.ReasonMalformed:
+		if isHex(tx.Body) {
+			f.message = "the body is text in hex; want the bytes of the protobuf message, which in JSON are base64"
+		}
+		f.fields = []violation{{"transaction.body", f.message}}
+	case app.ReasonWrongChain, app.ReasonWrongSender:
+		f.fields = []violation{{"transaction.body", f.message}}
+	case app.ReasonBadSignature:
+		f.fields = []violation{{"transaction.signature", f.message}}
+	case app.ReasonTooLarge:
+		f.fields = []violation{{"transaction", f.message}}
+	}
+	return f
+}
+
+func isHex(text []byte) bool {
+	_, err := hex.Decode(make([]byte, hex.DecodedLen(len(text))), text)
+	return err == nil
+}

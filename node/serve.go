@@ -1,0 +1,216 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc/filters"
+	"go.opentelemetry.io/otel/propagation"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/cairnchain/cairn/gateway"
+	"github.com/cairnchain/cairn/node/keys"
+	"github.com/cairnchain/cairn/node/rpc"
+)
+
+const (
+	// stopPatience is how long clients have to take their last answers when the node stops.
+	stopPatience = 2 * time.Second
+	// collectInterval is how often expired transactions are looked for.
+	collectInterval = time.Second
+	// readyInterval is how often a starting node looks whether it is ready.
+	readyInterval = 20 * time.Millisecond
+)
+
+// openServices makes the public API, the gateway in front of it, and the metrics endpoint.
+func (n *Node) openServices() error {
+	if err := n.openRPC(); err != nil {
+		return err
+	}
+	conn, err := grpc.NewClient("passthrough:///"+n.listeners.rpc.Addr().String(),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithStatsHandler(otelgrpc.NewClientHandler(n.tracing()...)))
+	if err != nil {
+		return err
+	}
+	n.onClose(conn.Close)
+	handler, err := gateway.New(gateway.Config{
+		Conn:           conn,
+		AllowedOrigins: n.opts.Settings.REST.CORSOrigins,
+		MaxBody:        int64(n.opts.Settings.REST.MaxBody),
+		TracerProvider: n.telemetry.TracerProvider(),
+		MeterProvider:  n.telemetry.MeterProvider(),
+	})
+	if err != nil {
+		return err
+	}
+	n.rest = gateway.Server(handler)
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", n.telemetry.Metrics())
+	n.metrics = gateway.Server(mux)
+	return nil
+}
+
+func (n *Node) openRPC() error {
+	faucet, err := n.faucet()
+	if err != nil {
+		return err
+	}
+	s := n.opts.Settings.RPC
+	n.services, err = rpc.New(rpc.Config{
+		Store: n.store, Pool: n.pool, Ledger: n.ledger, Genesis: n.genesis,
+		Status: n.engine.Status, Peers: n.peers,
+		Name: n.Name(), Version: ThisBuild().Version, Self: n.self, Faucet: faucet,
+		Limits: rpc.Limits{
+			Streams: s.MaxStreams, StreamsPerAddress: s.StreamsPerAddress, RequestTimeout: s.RequestTimeout,
+		},
+		OnInternal: func(method string, cause error) {
+			n.log.Error("a request failed inside the node", "method", method, "error", cause)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	n.grpc = grpc.NewServer(append(n.services.ServerOptions(), grpc.StatsHandler(otelgrpc.NewServerHandler(n.tracing()...)))...)
+	n.services.Register(n.grpc)
+	reflection.Register(n.grpc)
+	return nil
+}
+
+// tracing configures gRPC's spans; health checks make none.
+func (n *Node) tracing() []otelgrpc.Option {
+	return []otelgrpc.Option{
+		otelgrpc.WithTracerProvider(n.telemetry.TracerProvider()),
+		otelgrpc.WithMeterProvider(n.telemetry.MeterProvider()),
+		otelgrpc.WithPropagators(propagation.TraceContext{}),
+		otelgrpc.WithFilter(filters.Not(filters.HealthCheck())),
+	}
+}
+
+// faucet returns the faucet's key on chains that have one, where this node holds it.
+func (n *Node) faucet() (*rpc.Faucet, error) {
+	if n.ledger == nil || !n.ledger.Params().Faucet {
+		return nil, nil
+	}
+	passphrase, err := n.opts.Settings.Passphrase()
+	if err != nil {
+		return nil, err
+	}
+	key, err := n.opts.Home.FaucetKey(passphrase)
+	if errors.Is(err, keys.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &rpc.Faucet{Key: key.Private()}, nil
+}
+
+func (n *Node) peers() []rpc.PeerStatus {
+	fetching := n.fetching.Load()
+	var out []rpc.PeerStatus
+	for _, p := range n.network.Peers() {
+		out = append(out, rpc.PeerStatus{ID: p.ID, Connected: p.Connected, Fetching: fetching != nil && p.ID == *fetching})
+	}
+	return out
+}
+
+// Run runs the node until ctx ends, then stops it and returns nil; or until something in it fails for good, and returns
+// that. Everything it started has ended and every file is closed then. Run once.
+func (n *Node) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, part := range []func(context.Context) error{
+		n.telemetry.Start,
+		func(ctx context.Context) error { return n.loop.Run(ctx, n.engine) },
+		n.network.Run,
+		n.services.Run,
+		n.collect,
+		n.awaitReady,
+		n.stopServers,
+	} {
+		group.Go(func() error { return part(ctx) })
+	}
+	group.Go(func() error { return n.grpc.Serve(n.listeners.rpc) })
+	group.Go(func() error { return serveHTTP(n.rest.Serve(n.listeners.rest)) })
+	if n.listeners.metrics != nil {
+		group.Go(func() error { return serveHTTP(n.metrics.Serve(n.listeners.metrics)) })
+	}
+	for _, p := range n.network.Peers() {
+		group.Go(func() error { return n.share(ctx, p.ID) })
+	}
+	err := group.Wait()
+	flush, cancel := context.WithTimeout(context.Background(), stopPatience)
+	defer cancel()
+	if late := n.telemetry.Shutdown(flush); late != nil {
+		n.log.Warn("some spans and log lines of the last moments are lost", "error", late)
+	}
+	return errors.Join(err, n.Close())
+}
+
+func serveHTTP(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// stopServers waits for the end, ends the streams, and gives clients some time to take their last answers.
+func (n *Node) stopServers(ctx context.Context) error {
+	<-ctx.Done()
+	n.services.Shutdown()
+	patience, cancel := context.WithTimeout(context.Background(), stopPatience)
+	defer cancel()
+	if err := n.rest.Shutdown(patience); err != nil {
+		_ = n.rest.Close()
+	}
+	_ = n.metrics.Close()
+	stopped := make(chan struct{})
+	go func() {
+		n.grpc.GracefulStop()
+		close(stopped)
+	}()
+	select {
+	case <-stopped:
+	case <-patience.Done():
+		n.grpc.Stop()
+		<-stopped
+	}
+	return nil
+}
+
+// collect drops expired transactions in time.
+func (n *Node) collect(ctx context.Context) error {
+	ticker := time.NewTicker(collectInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			n.pool.Collect()
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// awaitReady closes n.ready when the node is ready for the first time.
+func (n *Node) awaitReady(ctx context.Context) error {
+	ticker := time.NewTicker(readyInterval)
+	defer ticker.Stop()
+	for {
+		if ready, _ := n.services.Ready(); ready {
+			close(n.ready)
+			return nil
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
