@@ -76,7 +76,9 @@ func serve(t *testing.T, node *fakeNode) *Client {
 			t.Error(err)
 		}
 		server.Stop()
-		<-done
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	})
 	return c
 }

@@ -161,6 +161,7 @@ func (f *follower) final(err error) bool {
 	case codes.InvalidArgument, codes.NotFound, codes.FailedPrecondition, codes.Unimplemented, codes.PermissionDenied,
 		codes.Unauthenticated:
 		return true
+	default:
+		return false
 	}
-	return false
 }

@@ -93,6 +93,14 @@ func fives(b []byte) []byte {
 	return groups
 }
 
+func decimals(groups []byte) string {
+	texts := make([]string, len(groups))
+	for i, g := range groups {
+		texts[i] = strconv.Itoa(int(g))
+	}
+	return strings.Join(texts, " ")
+}
+
 // bech32m is the encoder of BIP-350.
 func bech32m(prefix string, groups []byte) string {
 	const letters = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
@@ -150,7 +158,7 @@ func TestWorkedExample(t *testing.T) {
 		"publicKey": hex.EncodeToString(e.key),
 		"sha256":    hex.EncodeToString(e.hash),
 		"account":   hex.EncodeToString(e.hash[:20]),
-		"groups":    strings.Trim(fmt.Sprint(e.groups), "[]"),
+		"groups":    decimals(e.groups),
 		"sender":    e.sender,
 		"signature": hex.EncodeToString(e.signature),
 		"id":        hex.EncodeToString(e.id),

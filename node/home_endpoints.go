@@ -66,8 +66,11 @@ func loadEndpoints(dir string) (*Running, error) {
 		return nil, err
 	}
 	var r Running
-	if err := json.Unmarshal(raw, &r); err != nil || len(r.Nodes) == 0 {
-		return nil, fmt.Errorf("%s cannot be read: %v", filepath.Join(dir, endpointsFile), err)
+	if err = json.Unmarshal(raw, &r); err == nil && len(r.Nodes) == 0 {
+		err = errors.New("it names no node")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be read: %w", filepath.Join(dir, endpointsFile), err)
 	}
 	return &r, nil
 }
@@ -158,4 +161,10 @@ func (h Home) addressPrefix() string {
 		return ledger.DefaultPrefix
 	}
 	return document.AddressPrefix
+}
+
+// Describe says where the node can be reached.
+func (n *Node) Describe() RunningNode {
+	e := n.Endpoints()
+	return RunningNode{Name: n.Name(), REST: e.REST, RPC: e.RPC, Metrics: e.Metrics, Home: string(n.opts.Home)}
 }

@@ -51,8 +51,11 @@ func OpenNetwork(dir string) (*Network, error) {
 	n := Network{Dir: dir}
 	in := json.NewDecoder(bytes.NewReader(raw))
 	in.DisallowUnknownFields()
-	if err := in.Decode(&n); err != nil || len(n.Nodes) == 0 {
-		return nil, fmt.Errorf("%w: %s cannot be read: %v", ErrNoHome, path, err)
+	if err = in.Decode(&n); err == nil && len(n.Nodes) == 0 {
+		err = errors.New("it names no node")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s cannot be read: %w", ErrNoHome, path, err)
 	}
 	for _, name := range n.Nodes {
 		if !filepath.IsLocal(name) || strings.ContainsRune(name, filepath.Separator) {

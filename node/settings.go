@@ -10,7 +10,7 @@ import (
 // which flags, environment variables, YAML, the documentation and the redacted print derive (settings_fields.go).
 // Validate says what is allowed. A value: copies are independent but for the slices.
 type Settings struct {
-	Node      NodeSettings      `key:"node"`
+	Node      IdentitySettings  `key:"node"`
 	RPC       RPCSettings       `key:"rpc"`
 	REST      RESTSettings      `key:"rest"`
 	Metrics   MetricsSettings   `key:"metrics"`
@@ -23,8 +23,8 @@ type Settings struct {
 	Log       LogSettings       `key:"log"`
 }
 
-// NodeSettings are about the node as a whole.
-type NodeSettings struct {
+// IdentitySettings are about who the node is.
+type IdentitySettings struct {
 	Name           string `key:"name" help:"name of this node in status, spans and logs; empty: the validator's name in genesis"`
 	PassphraseFile string `key:"passphrase-file" flag:"passphrase-file" help:"file with the passphrase of the validator key, if the key is encrypted"`
 }

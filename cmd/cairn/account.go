@@ -1,8 +1,8 @@
 package main
 
 import (
+	"bytes"
 	"context"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -27,13 +27,13 @@ func (c *cli) accountCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.print(account, func(w io.Writer) { printAccount(w, account) })
+			return c.print(account, func(w *bytes.Buffer) { printAccount(w, account) })
 		})
 	}
 	return cmd
 }
 
-func printAccount(w io.Writer, a *cairnv1.Account) {
+func printAccount(w *bytes.Buffer, a *cairnv1.Account) {
 	key := a.GetPublicKey()
 	if key == "" {
 		key = "not known before the account's first transaction"

@@ -1,9 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"strconv"
 	"time"
 
@@ -32,7 +32,7 @@ func (c *cli) blockCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.print(block, func(w io.Writer) { printBlock(w, block) })
+			return c.print(block, func(w *bytes.Buffer) { printBlock(w, block) })
 		})
 	}
 	return cmd
@@ -53,7 +53,7 @@ func blockReader(text string) (func(context.Context, *client.Client) (*cairnv1.B
 	return func(ctx context.Context, c *client.Client) (*cairnv1.Block, error) { return c.Block(ctx, height) }, nil
 }
 
-func printBlock(w io.Writer, b *cairnv1.Block) {
+func printBlock(w *bytes.Buffer, b *cairnv1.Block) {
 	certified := ""
 	if qc := b.GetQc(); qc != nil {
 		certified = fmt.Sprintf("by round %d, %d signatures", qc.GetRound(), len(qc.GetSignatures()))

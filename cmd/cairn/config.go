@@ -1,8 +1,8 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -26,7 +26,7 @@ func (c *cli) configCommand() *cobra.Command {
 			values[s.Key] = s.Value
 			rows = append(rows, row{s.Key, s.Value})
 		}
-		return c.print(values, func(w io.Writer) { printRows(w, rows...) })
+		return c.print(values, func(w *bytes.Buffer) { printRows(w, rows...) })
 	}
 	docs := &cobra.Command{
 		Use: "docs", Short: "Print the table of all settings, in Markdown", Args: noArgs(),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,15 +57,15 @@ func (n *connection) follow(ctx context.Context, ask func(context.Context, *clie
 	}
 	defer func() { _ = c.Close() }() // all calls have ended
 	err = ask(ctx, c)
-	if exitOf(err).Code == exitUnavailable.Code {
+	if call := (*client.Error)(nil); errors.As(err, &call) && exitOfCall(call).Code == exitUnavailable.Code {
 		return fmt.Errorf("node at %s: %w", endpoint, err)
 	}
 	return err
 }
 
-// address is the address of a wallet that is known by this name; anything else stands for itself.
+// address is the address of a wallet that is known by this name; what can only be an address stands for itself.
 func (n *connection) address(text string) (string, error) {
-	if !keys.IsName(text) {
+	if !keys.IsName(text) || strings.HasPrefix(text, n.home().Prefix+"1") {
 		return text, nil
 	}
 	file, err := n.wallet(text)

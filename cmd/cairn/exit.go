@@ -1,10 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -85,21 +85,24 @@ func exitOf(err error) exit {
 		outcome *outcomeError
 		call    *client.Error
 		ports   *node.PortPlanError
+		busy    *node.PortBusyError
 	)
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.As(err, &usage), isUnknownCommand(err):
+	case errors.As(err, &usage), errors.Is(err, keys.ErrName), isUnknownCommand(err):
 		return exitUsage
 	case errors.As(err, &outcome):
 		return outcome.exit
 	case errors.As(err, &call):
 		return exitOfCall(call)
-	case errors.As(err, &ports):
+	case errors.As(err, &ports), errors.As(err, &busy):
 		return exitPort
 	case errors.Is(err, keys.ErrNotFound):
 		return exitNotFound
-	case errors.Is(err, node.ErrNotRunning), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, node.ErrNotRunning):
+		return exit{exitUnavailable.Code, exitUnavailable.Meaning, ""} // the error says what to do
+	case errors.Is(err, context.DeadlineExceeded):
 		return exitUnavailable
 	}
 	if known, ok := refusalExits[node.RefusalOf(err)]; ok {
@@ -120,8 +123,9 @@ func exitOfCall(call *client.Error) exit {
 		return exitRejected
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
 		return exitUnavailable
+	default:
+		return exitFailure
 	}
-	return exitFailure
 }
 
 // printError says what went wrong and what to do next; as one line of JSON if that is asked for.
@@ -145,21 +149,21 @@ func (c *cli) printError(err error) {
 		}
 		return
 	}
-	fmt.Fprintf(c.errOut, "cairn: %v\n", err)
+	_, _ = fmt.Fprintf(c.errOut, "cairn: %v\n", err)
 	if e.Advice != "" {
-		fmt.Fprintf(c.errOut, "       %s\n", e.Advice)
+		_, _ = fmt.Fprintf(c.errOut, "       %s\n", e.Advice)
 	}
 }
 
 // exitCodesTopic is the help topic that lists the table.
 func exitCodesTopic() *cobra.Command {
-	var b strings.Builder
+	var b bytes.Buffer
 	b.WriteString("The exit codes of cairn:\n\n")
 	printExits(&b)
 	return &cobra.Command{Use: "exit-codes", Short: "The exit codes of all commands", Long: b.String()}
 }
 
-func printExits(w io.Writer) {
+func printExits(w *bytes.Buffer) {
 	for _, e := range exits {
 		fmt.Fprintf(w, "  %3d  %s\n", e.Code, e.Meaning)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -41,7 +42,6 @@ type fakeNode struct {
 
 	mu      sync.Mutex
 	stalled bool
-	streams int
 }
 
 func fill(digit string) string { return strings.Repeat(digit, 64) }
@@ -60,7 +60,12 @@ func (f *fakeNode) SubmitTransaction(_ context.Context, req *cairnv1.SubmitTrans
 	sig, _ := hex.DecodeString(tx.GetSignature())
 	info, err := f.ledger.Check(f.state, slices.Concat(key, sig, tx.GetBody()))
 	if err != nil {
-		return nil, refuse(codes.InvalidArgument, cairnv1.ErrorReason_MALFORMED_TRANSACTION, err.Error())
+		var rejection *app.Rejection
+		if !errors.As(err, &rejection) {
+			return nil, err
+		}
+		reason := cairnv1.ErrorReason_Value(cairnv1.ErrorReason_Value_value[string(rejection.Reason)])
+		return nil, refuse(codes.InvalidArgument, reason, err.Error())
 	}
 	var body cairnv1.TransactionBody
 	if err := proto.Unmarshal(tx.GetBody(), &body); err != nil {
@@ -238,7 +243,12 @@ func fakeHome(t *testing.T) (home, endpoint string, fake *fakeNode) {
 	cairnv1.RegisterNodeServiceServer(server, fake)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
-	t.Cleanup(func() { server.Stop(); <-done })
+	t.Cleanup(func() {
+		server.Stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 	endpoint = listener.Addr().String()
 	err = node.SaveEndpoints(home, node.Running{ChainID: fakeChain, Nodes: []node.RunningNode{{Name: "node0", RPC: endpoint}}})
 	if err != nil {

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"io"
+	"bytes"
 
 	"github.com/spf13/cobra"
 
@@ -29,7 +29,7 @@ func (c *cli) genesisCommand() *cobra.Command {
 				GenesisHash string `json:"genesisHash"`
 				Validators  int    `json:"validators"`
 			}{genesis.ChainID, genesis.Hash().String(), genesis.Validators.Len()}
-			return c.print(result, func(w io.Writer) {
+			return c.print(result, func(w *bytes.Buffer) {
 				printRows(w, row{"chain", result.ChainID}, row{"genesis hash", result.GenesisHash},
 					row{"validators", number(result.Validators)})
 			})

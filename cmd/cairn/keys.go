@@ -1,8 +1,8 @@
 package main
 
 import (
+	"bytes"
 	"errors"
-	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -27,7 +27,7 @@ func reportOf(name string, file keys.File) keyReport {
 	return keyReport{name, file.Label, file.PublicKey.String(), !file.Plain, file.Path}
 }
 
-func (r keyReport) print(w io.Writer) {
+func (r keyReport) print(w *bytes.Buffer) {
 	printRows(w, row{"name", r.Name}, row{"address", r.Address}, row{"public key", r.PublicKey},
 		row{"secret", r.protection()}, row{"file", r.File})
 }
@@ -58,7 +58,7 @@ func (c *cli) keysListCommand() *cobra.Command {
 			reports = append(reports, report)
 			table = append(table, []string{name, report.Address, report.protection()})
 		}
-		return c.print(reports, func(w io.Writer) { printTable(w, table) })
+		return c.print(reports, func(w *bytes.Buffer) { printTable(w, table) })
 	}
 	return cmd
 }
@@ -112,7 +112,7 @@ func (c *cli) keysNewCommand() *cobra.Command {
 func createWallet(folder keys.Folder, name, passphraseFile, prefix string) (keys.File, error) {
 	path, err := folder.Path(name)
 	if err != nil {
-		return keys.File{}, &usageError{err}
+		return keys.File{}, err
 	}
 	passphrase, err := openPassphrase(passphraseFile)
 	if err != nil {

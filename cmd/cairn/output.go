@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -35,7 +34,7 @@ func (f *format) Set(text string) error {
 func (f *format) Type() string { return "format" }
 
 // print prints a result: as one line of JSON if that is asked for, else what text writes.
-func (c *cli) print(result any, text func(w io.Writer)) error {
+func (c *cli) print(result any, text func(w *bytes.Buffer)) error {
 	if c.format != formatJSON {
 		// In one write, so that a reader sees whole results.
 		var b bytes.Buffer
@@ -78,7 +77,7 @@ func jsonLine(value any) ([]byte, error) {
 type row struct{ label, value string }
 
 // printRows prints rows with the values below each other. Rows without a value are left out.
-func printRows(w io.Writer, rows ...row) {
+func printRows(w *bytes.Buffer, rows ...row) {
 	width := 0
 	for _, r := range rows {
 		width = max(width, len(r.label))
@@ -91,7 +90,7 @@ func printRows(w io.Writer, rows ...row) {
 }
 
 // printTable prints rows of cells below a header, the columns aligned.
-func printTable(w io.Writer, table [][]string) {
+func printTable(w *bytes.Buffer, table [][]string) {
 	var widths []int
 	for _, cells := range table {
 		for i, cell := range cells {

@@ -1,9 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -35,7 +35,7 @@ func (c *cli) statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.print(status, func(w io.Writer) { printStatus(w, chain, status, validatorNames(set)) })
+			return c.print(status, func(w *bytes.Buffer) { printStatus(w, chain, status, validatorNames(set)) })
 		})
 	}
 	return cmd
@@ -60,7 +60,7 @@ func (n names) of(id string) string {
 	return id
 }
 
-func printStatus(w io.Writer, chain *cairnv1.Chain, s *cairnv1.NodeStatus, validators names) {
+func printStatus(w *bytes.Buffer, chain *cairnv1.Chain, s *cairnv1.NodeStatus, validators names) {
 	committed := "not since it was started"
 	if t := s.GetLastCommitTime(); t != 0 {
 		committed = time.UnixMilli(t).UTC().Format("2006-01-02 15:04:05.000 UTC")

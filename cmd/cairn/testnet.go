@@ -1,8 +1,8 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -80,7 +80,7 @@ func (c *cli) printNetwork(network *node.Network) error {
 	for i, h := range network.Homes() {
 		result.Nodes = append(result.Nodes, home{network.Nodes[i], string(h)})
 	}
-	return c.print(result, func(w io.Writer) {
+	return c.print(result, func(w *bytes.Buffer) {
 		fmt.Fprintf(w, "chain %s, %d validators. Start each in a process of its own:\n\n", network.ChainID, len(network.Nodes))
 		for _, h := range network.Homes() {
 			fmt.Fprintf(w, "  cairn start --home %s\n", h)

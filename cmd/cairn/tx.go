@@ -1,9 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"io"
 	"strings"
 	"time"
 
@@ -124,13 +124,13 @@ func (c *cli) txGetCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.print(tx, func(w io.Writer) { printTransaction(w, tx) })
+			return c.print(tx, func(w *bytes.Buffer) { printTransaction(w, tx) })
 		})
 	}
 	return cmd
 }
 
-func printTransaction(w io.Writer, tx *cairnv1.Transaction) {
+func printTransaction(w *bytes.Buffer, tx *cairnv1.Transaction) {
 	printRows(w, append([]row{{"transaction", tx.GetId()}, {"state", tx.GetState().String()}},
 		append(bodyRows(tx.GetDecoded()), fateRows(tx.GetReceipt(), tx.GetRejection())...)...)...)
 }

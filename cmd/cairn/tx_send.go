@@ -1,9 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"strconv"
 	"time"
 
@@ -43,7 +43,7 @@ func (c *cli) txSendCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := c.print(answer, func(w io.Writer) { printSubmitted(w, answer) }); err != nil {
+			if err := c.print(answer, func(w *bytes.Buffer) { printSubmitted(w, answer) }); err != nil {
 				return err
 			}
 			return outcomeOf(answer, *wait)
@@ -52,7 +52,7 @@ func (c *cli) txSendCommand() *cobra.Command {
 	return cmd
 }
 
-func printSubmitted(w io.Writer, a *cairnv1.SubmitTransactionResponse) {
+func printSubmitted(w *bytes.Buffer, a *cairnv1.SubmitTransactionResponse) {
 	printRows(w, append([]row{{"transaction", a.GetId()}, {"state", a.GetState().String()}},
 		fateRows(a.GetReceipt(), a.GetRejection())...)...)
 }

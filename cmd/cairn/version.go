@@ -1,7 +1,7 @@
 package main
 
 import (
-	"io"
+	"bytes"
 
 	"github.com/spf13/cobra"
 
@@ -13,7 +13,7 @@ func (c *cli) versionCommand() *cobra.Command {
 		Use: "version", Short: "Show what this program was built from", Args: noArgs(),
 		RunE: func(*cobra.Command, []string) error {
 			build := node.ThisBuild()
-			return c.print(build, func(w io.Writer) {
+			return c.print(build, func(w *bytes.Buffer) {
 				printRows(w, row{"version", build.Version}, row{"commit", build.Commit}, row{"go", build.Go})
 			})
 		},

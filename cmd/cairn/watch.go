@@ -1,10 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,7 +50,7 @@ func (c *cli) watchCommand() *cobra.Command {
 
 func (c *cli) watch(ctx context.Context, node *client.Client, opts client.StreamOptions, limit uint64) error {
 	opts.Disconnected = func(err error, retryIn time.Duration) {
-		fmt.Fprintf(c.errOut, "cairn: the stream was lost: %v; again in %v\n", err, retryIn.Round(time.Millisecond))
+		_, _ = fmt.Fprintf(c.errOut, "cairn: the stream was lost: %v; again in %v\n", err, retryIn.Round(time.Millisecond))
 	}
 	seen := uint64(0)
 	for commit, err := range node.StreamCommits(ctx, opts) {
@@ -60,7 +60,7 @@ func (c *cli) watch(ctx context.Context, node *client.Client, opts client.Stream
 		line := &cairnv1.StreamCommitsResponse{
 			Height: &commit.Height, Block: commit.Block, ResumeToken: commit.ResumeToken,
 		}
-		if err := c.print(line, func(w io.Writer) { printCommit(w, commit.Block) }); err != nil {
+		if err := c.print(line, func(w *bytes.Buffer) { printCommit(w, commit.Block) }); err != nil {
 			return err
 		}
 		if seen++; seen == limit {
@@ -70,7 +70,7 @@ func (c *cli) watch(ctx context.Context, node *client.Client, opts client.Stream
 	return nil
 }
 
-func printCommit(w io.Writer, b *cairnv1.Block) {
+func printCommit(w *bytes.Buffer, b *cairnv1.Block) {
 	fmt.Fprintf(w, "%s  height %d  round %d  transactions %d  block %.16s  trace %s\n", blockTime(b), b.GetHeight(),
 		b.GetRound(), b.GetTransactionCount(), b.GetId(), b.GetTraceId())
 	for _, tx := range b.GetTransactions() {

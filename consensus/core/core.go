@@ -127,6 +127,7 @@ type Core struct {
 	waiting   bool      // we lead the round and wait for work
 	idleUntil time.Time // when that wait ends at the latest; zero before the first wait of the round
 	idleOver  bool      // the wait is over: an empty block will do
+	allowed   bool      // the round lasts longer for an idle leader
 	work      bool      // work came since the last Build was asked for
 
 	dirty   Save // what is not durable yet

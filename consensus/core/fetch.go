@@ -3,6 +3,7 @@ package core
 import (
 	"bytes"
 	"crypto/sha256"
+	"fmt"
 	"slices"
 	"time"
 
@@ -126,6 +127,9 @@ func (c *Core) onBlocksFetched(ev BlocksFetched) {
 	switch {
 	case c.tree.get(last.ID()) == nil && last.Height > c.tree.root.info.Height:
 		end.Reason = "the chunk does not link to our chain"
+		if proof := c.rivalCommit(chunk); proof != nil {
+			c.halt(fmt.Errorf("%w: %v commits %v, off the chain of our committed %v", ErrConflict, proof, proof.Commit(), c.tree.root.info))
+		}
 		c.nextPeer()
 	default:
 		f.from = last.Height + 1
@@ -133,7 +137,32 @@ func (c *Core) onBlocksFetched(ev BlocksFetched) {
 	c.note(end)
 	c.commit()
 	c.advance()
+	c.allowIdle()
 	c.planFetch(ev.Peer)
+}
+
+// rivalCommit returns a certificate that commits a block of a chain which passes our root by: a chunk that begins right
+// above the root on another parent. A certified branch alone is no conflict; a committed one is (P27).
+func (c *Core) rivalCommit(chunk *consensus.Chunk) *consensus.QC {
+	root, first := c.tree.root.info, chunk.Blocks[0]
+	if first.Height != root.Height+1 || first.Parent == root.ID {
+		return nil
+	}
+	proofs := []*consensus.QC{c.commitQC}
+	if chunk.Certificate != nil {
+		proofs = append(proofs, chunk.Certificate)
+	}
+	for _, b := range chunk.Blocks {
+		proofs = append(proofs, b.QC)
+	}
+	for _, qc := range proofs {
+		for _, b := range chunk.Blocks {
+			if qc.Commit().ID == b.ID() {
+				return qc
+			}
+		}
+	}
+	return nil
 }
 
 // insertChunk inserts what links to the tree and returns how many blocks were new.

@@ -95,11 +95,20 @@ func (c *Core) enter(round consensus.Round, reason EntryReason) {
 
 	d := c.duration()
 	c.deadline = deadlines{round: c.now.Add(d), fetch: c.deadline.fetch}
-	if c.mayIdle() {
-		c.deadline.round = c.deadline.round.Add(c.cfg.Timing.Idle)
-	}
+	c.allowed = false
+	c.allowIdle()
 	c.note(RoundEntered{Round: round, Reason: reason, Leader: c.leader(round), Duration: d})
 	c.lead()
+}
+
+// allowIdle lets the round last as much longer as its idle leader may wait, once: at entry, or when the high QC's block,
+// which we lacked then, turns out to leave nothing to commit.
+func (c *Core) allowIdle() {
+	if c.allowed || !c.mayIdle() || c.work || c.candidate != nil || c.deadline.round.IsZero() {
+		return
+	}
+	c.allowed = true
+	c.deadline.round = c.deadline.round.Add(c.cfg.Timing.Idle)
 }
 
 // mayIdle reports whether the leader of this round may wait for work: the round was entered by a QC, and nothing that

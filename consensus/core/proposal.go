@@ -46,6 +46,7 @@ func (c *Core) accept(p *consensus.Proposal, from consensus.ValidatorID) string 
 		return ""
 	}
 	n := c.insert(b, parent)
+	c.allowIdle()
 	c.note(ProposalAccepted{Block: b, From: from})
 	c.nominate(n, p.TC)
 	c.adopt(n)

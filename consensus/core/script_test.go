@@ -247,20 +247,24 @@ func (s *script) cut() string {
 	return ""
 }
 
-// heal [silent]: all links work again; peers are told of it unless silent.
+// heal [from=a to=b] [silent]: these links, or all, work again, both ways; their ends are told of it unless silent.
 func (s *script) heal() string {
-	s.cluster.cut = map[[2]int]bool{}
-	if !s.HasArg("silent") {
-		for i, n := range s.cluster.nodes {
-			for _, o := range s.cluster.nodes[i+1:] {
-				if n.core != nil && o.core != nil {
-					n.push("connect", func() core.Event { return core.PeerConnected{At: n.at(), Peer: o.id} })
-					o.push("connect", func() core.Event { return core.PeerConnected{At: o.at(), Peer: n.id} })
-				}
+	c := s.cluster
+	from, to := s.nodes("from"), s.nodes("to")
+	for i, n := range c.nodes {
+		for _, o := range c.nodes[i+1:] {
+			if len(from) > 0 && !(contains(from, i) && contains(to, o.index)) {
+				continue
+			}
+			delete(c.cut, [2]int{i, o.index})
+			delete(c.cut, [2]int{o.index, i})
+			if !s.HasArg("silent") && n.core != nil && o.core != nil {
+				n.push("connect", func() core.Event { return core.PeerConnected{At: n.at(), Peer: o.id} })
+				o.push("connect", func() core.Event { return core.PeerConnected{At: o.at(), Peer: n.id} })
 			}
 		}
-		s.cluster.settle()
 	}
+	c.settle()
 	return ""
 }
 

@@ -19,10 +19,10 @@ const (
 // Folder is a folder of wallets: one key file for each, named after it.
 type Folder string
 
-// Path is where the key of this name is kept. The error says what a name is.
+// Path is where the key of this name is kept. ErrName, which says what a name is.
 func (f Folder) Path(name string) (string, error) {
 	if !IsName(name) {
-		return "", fmt.Errorf("%q is no name of a key: want 1 to %d lower-case letters, digits, - and _", name, MaxName)
+		return "", fmt.Errorf("%q %w: want 1 to %d lower-case letters, digits, - and _", name, ErrName, MaxName)
 	}
 	return filepath.Join(string(f), name+extension), nil
 }

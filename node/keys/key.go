@@ -30,6 +30,8 @@ const (
 var (
 	// ErrNotFound says that there is no such key file.
 	ErrNotFound = errors.New("there is no such key")
+	// ErrName says that a word is not the name of a key.
+	ErrName = errors.New("is no name of a key")
 	// ErrExists says that a key file would take the place of another.
 	ErrExists = errors.New("there is such a key already")
 	// ErrExposed says that others than the owner may read or change a file that holds a secret.

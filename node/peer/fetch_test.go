@@ -163,7 +163,9 @@ func TestFetchesOfOnePeerAreBounded(t *testing.T) {
 	}
 	go fetch()
 	next(t, entered, "a fetch when there is room again")
-	next(t, fetched, "its answer")
+	if err := next(t, fetched, "its answer"); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("%v", err)
+	}
 }
 
 // The largest answer that a Node may give passes, and no peer can make us take a larger one.
@@ -191,18 +193,16 @@ func TestFetchLimits(t *testing.T) {
 			return out
 		}
 	}
-	size := 0
-	for _, b := range chunk(4, MaxFetchBlocks-4)().Blocks {
-		size += len(b.Encode())
-	}
-	if size < MaxFetchBytes-2*fetchOverhead || size > MaxFetchBytes-fetchOverhead {
-		t.Fatalf("the answer is not of the size that is meant: %d", size)
+	bigSize, smallSize := len(big.Encode()), len(small.Encode())
+	smalls := (MaxFetchBytes - fetchOverhead - 4*bigSize) / smallSize
+	if smalls < 1 || smalls+4 > MaxFetchBlocks || 5*bigSize <= MaxFetchBytes {
+		t.Fatalf("the blocks are not of the sizes that are meant: %d and %d", bigSize, smallSize)
 	}
 	for name, test := range map[string]struct {
 		answer func() *consensus.Chunk
 		fine   bool
 	}{
-		"as much as allowed":  {chunk(4, MaxFetchBlocks-4), true},
+		"as much as allowed":  {chunk(4, smalls), true},
 		"too many blocks":     {chunk(0, MaxFetchBlocks+1), false},
 		"too many bytes":      {chunk(5, 0), false},
 		"no blocks":           {chunk(0, 0), false},

@@ -92,6 +92,18 @@ func next[T any](t testing.TB, c <-chan T, what string) T {
 	}
 }
 
+// until waits for a condition that nothing tells of.
+func until(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(patienceOfTests); !holds(); next(t, tick.C, "a tick") {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
 // member is one validator of a test.
 type member struct {
 	t       testing.TB
@@ -125,7 +137,8 @@ func listen(t testing.TB, address string) net.Listener {
 // newCluster checks at the end of the test that no goroutine is left.
 func newCluster(t testing.TB, n int) *cluster {
 	t.Helper()
-	t.Cleanup(func() { goleak.VerifyNone(t) })
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 	c := &cluster{t: t, committee: consensustest.NewEd25519(consensustest.Equal(n)...)}
 	for i := range n {
 		notes := make(chan Note, 4096)

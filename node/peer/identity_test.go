@@ -24,7 +24,7 @@ func TestWrongKeyAtAnAddress(t *testing.T) {
 	a, b := c.members[0], c.members[1]
 	a.config.Peers[0].Key = otherKey().Public()
 	c.run()
-	n := noted(t, a, func(n PeerRefused) bool { return n.Peer == b.config.Self })
+	n := noted(t, a, func(n Refused) bool { return n.Peer == b.config.Self })
 	var wrong *IdentityError
 	if !errors.As(n.Reason, &wrong) || wrong.Want != otherKey().Public().String() || wrong.Got != b.config.Key.Public().String() {
 		t.Errorf("%v", n.Reason)
@@ -34,7 +34,7 @@ func TestWrongKeyAtAnAddress(t *testing.T) {
 	if !errors.As(stranger.Reason, &wrong) || wrong.Want != ofSet || wrong.Got != b.config.Key.Public().String() {
 		t.Errorf("%v", stranger.Reason)
 	}
-	noted(t, b, func(n PeerDown) bool { return n.Peer == a.config.Self })
+	noted(t, b, func(n Down) bool { return n.Peer == a.config.Self })
 	if len(a.node.connected)+len(b.node.connected) != 0 {
 		t.Error("somebody connected")
 	}
@@ -123,7 +123,7 @@ func TestAnotherChainIsRefused(t *testing.T) {
 				var first, second HandshakeError
 				for _, e := range []*HandshakeError{&first, &second} {
 					var disagreement *HandshakeError
-					if n := noted(t, m, func(PeerRefused) bool { return true }); !errors.As(n.Reason, &disagreement) {
+					if n := noted(t, m, func(Refused) bool { return true }); !errors.As(n.Reason, &disagreement) {
 						t.Fatalf("%v", n.Reason)
 					}
 					*e = *disagreement
@@ -131,6 +131,7 @@ func TestAnotherChainIsRefused(t *testing.T) {
 				if first.Field != field || first.Ours == first.Theirs || first != second {
 					t.Errorf("%+v, %+v", first, second)
 				}
+				until(t, "an attempt", func() bool { return m.network.Peers()[0].LastError != "" })
 				if s := m.network.Peers()[0]; s.Connected || s.Inbound || s.Score == 0 || !strings.Contains(s.LastError, field) {
 					t.Errorf("%+v", s)
 				}

@@ -80,8 +80,9 @@ func isRefusal(err error) bool {
 	switch status.Code(err) {
 	case codes.FailedPrecondition, codes.ResourceExhausted, codes.InvalidArgument:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // patience is how long to rest between attempts: from base, doubling, up to limit; after a refusal up to refused.
@@ -132,7 +133,7 @@ func (l *link) attempt(ctx context.Context) (up time.Duration, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	deadline := time.AfterFunc(handshakeTimeout, func() { cancel(errHandshakeTimeout) })
 	defer deadline.Stop()
 	stream, err := l.greet(ctx, conn)

@@ -107,8 +107,8 @@ func TestReconnectAfterRestart(t *testing.T) {
 			}
 		}
 	}
-	noted(t, a, func(n PeerDown) bool { return n.Peer == b.config.Self && n.Reason != nil })
-	noted(t, a, func(n PeerUp) bool { return n.Peer == b.config.Self })
+	noted(t, a, func(n Down) bool { return n.Peer == b.config.Self && n.Reason != nil })
+	noted(t, a, func(n Up) bool { return n.Peer == b.config.Self })
 }
 
 // The first to start notes once that the other is not there, and is called by it rather than found at its own pace.
@@ -117,12 +117,12 @@ func TestStaggeredStart(t *testing.T) {
 	address := c.members[1].config.Listener.Addr().String()
 	_ = c.members[1].config.Listener.Close()
 	c.run(0)
-	noted(t, c.members[0], func(n PeerDown) bool { return n.Peer == c.committee.ID(1) })
+	noted(t, c.members[0], func(n Down) bool { return n.Peer == c.committee.ID(1) })
 	c.members[1].config.Listener = listen(t, address)
 	c.run(1)
 	c.connect()
 	for len(c.members[0].notes) > 0 {
-		if n, ok := (<-c.members[0].notes).(PeerDown); ok {
+		if n, ok := (<-c.members[0].notes).(Down); ok {
 			t.Errorf("noted again: %+v", n)
 		}
 	}

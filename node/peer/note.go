@@ -14,21 +14,21 @@ import (
 type Note interface{ note() }
 
 type (
-	// PeerUp says that our consensus stream to a peer is up.
-	PeerUp struct {
+	// Up says that our consensus stream to a peer is up.
+	Up struct {
 		Peer       consensus.ValidatorID
 		Suppressed int
 	}
-	// PeerDown says that our consensus stream to a peer ended, or that the first attempt to open one failed. Attempts that
+	// Down says that our consensus stream to a peer ended, or that the first attempt to open one failed. Attempts that
 	// follow are silent.
-	PeerDown struct {
+	Down struct {
 		Peer       consensus.ValidatorID
 		Reason     error
 		Suppressed int
 	}
-	// PeerRefused says that a peer and we do not agree on who it is or on the chain, or that it was refused for its
+	// Refused says that a peer and we do not agree on who it is or on the chain, or that it was refused for its
 	// faults. The reason is a *HandshakeError, an *IdentityError, ErrTooManyFaults, or what the peer told.
-	PeerRefused struct {
+	Refused struct {
 		Peer       consensus.ValidatorID
 		Reason     error
 		Suppressed int
@@ -48,9 +48,9 @@ type (
 	}
 )
 
-func (PeerUp) note()          {}
-func (PeerDown) note()        {}
-func (PeerRefused) note()     {}
+func (Up) note()          {}
+func (Down) note()        {}
+func (Refused) note()     {}
 func (StrangerRefused) note() {}
 func (MessageRejected) note() {}
 
@@ -120,15 +120,15 @@ func (n *notes) take(key noteKey) (suppressed int, ok bool) {
 }
 
 func (n *notes) up(peer consensus.ValidatorID) {
-	n.say(noteUp, peer, func(s int) Note { return PeerUp{peer, s} })
+	n.say(noteUp, peer, func(s int) Note { return Up{peer, s} })
 }
 
 func (n *notes) down(peer consensus.ValidatorID, reason error) {
-	n.say(noteDown, peer, func(s int) Note { return PeerDown{peer, reason, s} })
+	n.say(noteDown, peer, func(s int) Note { return Down{peer, reason, s} })
 }
 
 func (n *notes) refused(peer consensus.ValidatorID, reason error) {
-	n.say(noteRefused, peer, func(s int) Note { return PeerRefused{peer, reason, s} })
+	n.say(noteRefused, peer, func(s int) Note { return Refused{peer, reason, s} })
 }
 
 func (n *notes) stranger(address string, reason error) {

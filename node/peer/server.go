@@ -125,8 +125,9 @@ func readError(err error) error {
 	switch status.Code(err) {
 	case codes.ResourceExhausted, codes.Internal, codes.Unimplemented: // too large, not protobuf, compressed
 		return fmt.Errorf("%w: %s", ErrMalformed, status.Convert(err).Message())
+	default:
+		return err
 	}
-	return err
 }
 
 // judge takes the Node's verdict on what a peer sent. An error ends the stream.

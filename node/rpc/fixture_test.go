@@ -86,6 +86,7 @@ type options struct {
 	kv       storage.KV
 	listener listener
 	noFaucet bool // in genesis
+	members  int  // validators of equal power; 0: 4
 }
 
 type listener interface {
@@ -113,7 +114,10 @@ func limited(change func(*Limits)) func(*options) {
 
 func build(t testing.TB, o options) *fixture {
 	t.Helper()
-	f := &fixture{t: t, committee: consensustest.New(consensustest.Equal(4)...), kv: o.kv, internal: make(chan error, 100)}
+	if o.members == 0 {
+		o.members = 4
+	}
+	f := &fixture{t: t, committee: consensustest.New(consensustest.Equal(o.members)...), kv: o.kv, internal: make(chan error, 100)}
 	document := ledger.Document{AddressPrefix: ledger.DefaultPrefix, MinimumFee: testFee, Faucet: !o.noFaucet}
 	for n := range testWallets {
 		document.Accounts = append(document.Accounts, ledger.GenesisAccount{Address: addressOf(n), Balance: testBalance})
@@ -185,7 +189,7 @@ func (f *fixture) serve(l listener) {
 	f.t.Cleanup(func() {
 		f.server.Shutdown()
 		f.grpc.Stop()
-		if err := <-served; err != nil {
+		if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			f.t.Error(err)
 		}
 		if len(f.internal) > 0 {
@@ -264,14 +268,14 @@ func (f *fixture) commitPending() storage.Record {
 	return f.commit(candidates...)
 }
 
-// certify signs for a block as three of four validators would.
+// certify signs for a block as the first quorum of the validators would.
 func (f *fixture) certify(block, parent consensus.BlockInfo) *consensus.QC {
 	data := consensus.VoteData{Block: block, Parent: parent}
 	if block.Round == parent.Round+1 {
 		data.Commit = parent
 	}
 	var parts []consensus.SignedBy
-	for i := range 3 {
+	for i := range int(f.committee.Set.QuorumPower()) {
 		identity := f.committee.Identity(i)
 		identity.Domain = f.genesis.Domain()
 		vote := identity.Vote(&consensus.Vote{Data: data}).Get()

@@ -56,9 +56,9 @@
 //	cairn_mempool_accounts                  gauge              their senders
 //	cairn_peers_connected                   gauge              peers that messages can reach
 //	cairn_peer_connected                    gauge     peer     1 when messages can reach it
-//	cairn_peer_messages_sent_total          counter   peer     messages sent to it
-//	cairn_peer_messages_received_total      counter   peer     messages received from it
-//	cairn_peer_messages_dropped_total       counter   peer     messages that it was too slow for
+//	cairn_peer_messages_sent_total          counter   peer     consensus messages given to its connection
+//	cairn_peer_messages_received_total      counter   peer     consensus messages of its that could be read
+//	cairn_peer_messages_dropped_total       counter   peer     consensus messages not sent: queue full, or it was away
 //	cairn_peer_notes_total                  counter   kind     notes of the validator network: up, down, refused, stranger,
 //	                                                           rejected; those left out by its own limit are counted
 //	cairn_spans_total                       counter   outcome  spans: exported, failed, dropped

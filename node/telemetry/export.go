@@ -59,7 +59,7 @@ func (q *spanQueue) shutdown(ctx context.Context) error {
 	if batches == nil {
 		return nil
 	}
-	defer context.AfterFunc(ctx, q.halt)()
+	defer q.halt() // what is still under way then is out of time
 	return (*batches).Shutdown(ctx)
 }
 

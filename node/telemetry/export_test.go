@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
@@ -67,7 +69,7 @@ func TestStuckExporterDoesNotHoldUpTheEngine(t *testing.T) {
 	})
 }
 
-func newStarted(t *testing.T, cfg Config) *Telemetry {
+func newStarted(t testing.TB, cfg Config) *Telemetry {
 	t.Helper()
 	tel, err := New(cfg)
 	if err != nil {
@@ -311,8 +313,8 @@ func TestBytesThatAreNotTextDoNotLoseABatch(t *testing.T) {
 		TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled, Remote: true,
 	}))
 	_, s := tracer.Start(parent, "GET \xff")
-	s.SetAttributes(textAttribute("user_agent", "bad \xff"), textsAttribute("header", "good", "\xfe"))
-	s.AddEvent("event \xfd", trace.WithAttributes(textAttribute("text", "\xfc")))
+	s.SetAttributes(attribute.String("user_agent", "bad \xff"), attribute.StringSlice("header", []string{"good", "\xfe"}))
+	s.AddEvent("event \xfd", trace.WithAttributes(attribute.String("text", "\xfc")))
 	s.End()
 	happyRounds(c, 0, 2, tel.Observer())
 	if err := tel.Shutdown(t.Context()); err != nil {
@@ -403,36 +405,44 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 }
 
-func BenchmarkNotesOfARound(b *testing.B) {
+// BenchmarkRound is what the notes and stages of a round cost the engine.
+func BenchmarkRound(b *testing.B) {
+	const rounds = 200
+	type event struct {
+		at    time.Time
+		note  core.Note
+		stage engine.Stage
+	}
 	c := consensustest.New(consensustest.Equal(4)...)
+	var events []event
+	happyRounds(c, 0, rounds, engine.Observer{
+		Note:  func(at time.Time, n core.Note) { events = append(events, event{at: at, note: n}) },
+		Stage: func(s engine.Stage) { events = append(events, event{stage: s}) },
+	})
 	for _, share := range []float64{0, 1} {
 		b.Run(fmt.Sprintf("share=%v", share), func(b *testing.B) {
 			cfg := config(c, 0)
 			cfg.Exporter, cfg.SampleRounds = tracetest.NewNoopExporter(), share
-			cfg.Logger = slog.New(slog.NewTextHandler(discard{}, nil))
-			tel, err := New(cfg)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if err := tel.Start(b.Context()); err != nil {
-				b.Fatal(err)
-			}
-			defer tel.Shutdown(context.Background())
-			var notes []core.Note
-			happyRounds(c, 0, 1, engine.Observer{
-				Note:  func(_ time.Time, n core.Note) { notes = append(notes, n) },
-				Stage: func(engine.Stage) {},
-			})
+			cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				for _, n := range notes {
-					tel.note(ms(float64(i)), n)
+			for b.Loop() {
+				b.StopTimer()
+				tel := newStarted(b, cfg)
+				b.StartTimer()
+				for _, e := range events {
+					if e.note != nil {
+						tel.note(e.at, e.note)
+					} else {
+						tel.stage(e.stage)
+					}
 				}
+				b.StopTimer()
+				if err := tel.Shutdown(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
 			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rounds, "ns/round")
 		})
 	}
 }
-
-type discard struct{}
-
-func (discard) Write(p []byte) (int, error) { return len(p), nil }

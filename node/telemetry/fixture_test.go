@@ -47,7 +47,11 @@ func newTelemetry(t *testing.T, cfg Config) *Telemetry {
 	if err := tel.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { tel.Shutdown(context.Background()) })
+	t.Cleanup(func() {
+		if err := tel.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
 	return tel
 }
 
@@ -137,7 +141,7 @@ func find(t *testing.T, spans tracetest.SpanStubs, name string) tracetest.SpanSt
 func attr(s tracetest.SpanStub, key string) string {
 	for _, kv := range s.Attributes {
 		if string(kv.Key) == key {
-			return kv.Value.Emit()
+			return kv.Value.String()
 		}
 	}
 	return ""
@@ -173,10 +177,4 @@ func (b *syncBuffer) String() string {
 
 func textLogger(b *syncBuffer, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: level}))
-}
-
-func textAttribute(key, value string) attribute.KeyValue { return attribute.String(key, value) }
-
-func textsAttribute(key string, values ...string) attribute.KeyValue {
-	return attribute.StringSlice(key, values)
 }

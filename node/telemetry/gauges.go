@@ -9,6 +9,7 @@ import (
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/engine"
 	"github.com/cairnchain/cairn/mempool"
+	"github.com/cairnchain/cairn/node/peer"
 )
 
 // RegisterMempool shows the pool's gauges. The function is called at every scrape, from any goroutine; this and the
@@ -29,23 +30,15 @@ func (t *Telemetry) RegisterMempool(stats func() mempool.Stats) error {
 	}, held, size, accounts)
 }
 
-// Peer is the link to another node, as the metrics show it.
-type Peer struct {
-	ID        consensus.ValidatorID
-	Connected bool // messages can reach it
-	Sent      uint64
-	Received  uint64
-	Dropped   uint64 // messages that it was too slow for
-}
-
-// RegisterPeers shows the links to the other validators; a link to anybody else is counted as connected alone.
-func (t *Telemetry) RegisterPeers(peers func() []Peer) error {
+// RegisterPeers shows the links to the other validators, as peer.Network.Peers tells them; a link to anybody else is only
+// counted as connected.
+func (t *Telemetry) RegisterPeers(peers func() []peer.Status) error {
 	m := &making{meter: t.metrics.meter}
 	connected := m.observed(described{"cairn_peers_connected", "Peers that messages can reach."})
 	up := m.observed(described{"cairn_peer_connected", "1 when messages can reach the peer."})
-	sent := m.observedCounter(described{"cairn_peer_messages_sent", "Messages sent to the peer."})
-	received := m.observedCounter(described{"cairn_peer_messages_received", "Messages received from the peer."})
-	dropped := m.observedCounter(described{"cairn_peer_messages_dropped", "Messages that the peer was too slow for."})
+	sent := m.observedCounter(described{"cairn_peer_messages_sent", "Consensus messages given to the connection."})
+	received := m.observedCounter(described{"cairn_peer_messages_received", "Consensus messages that could be read."})
+	dropped := m.observedCounter(described{"cairn_peer_messages_dropped", "Consensus messages that were not sent: the queue was full, or the peer away."})
 	labels := make(map[consensus.ValidatorID]metric.ObserveOption, len(t.names))
 	for id, name := range t.names {
 		labels[id] = metric.WithAttributeSet(attribute.NewSet(attribute.String("peer", name)))

@@ -207,6 +207,22 @@ func TestBucketAtItsBounds(t *testing.T) {
 	}
 }
 
+func TestClipAtItsBounds(t *testing.T) {
+	fits := strings.Repeat("x", maxReason)
+	for text, want := range map[string]string{
+		fits[1:]:       fits[1:],
+		fits:           fits,
+		fits + "y":     fits + "…",
+		fits[1:] + "é": fits[1:] + "�…", // cut in the middle of a rune
+		"\xff":         "�",
+		"":             "",
+	} {
+		if got := clip(text); got != want {
+			t.Errorf("clip(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestHostileTextIsQuotedAndCut(t *testing.T) {
 	c := consensustest.New(consensustest.Equal(4)...)
 	var b syncBuffer
@@ -273,9 +289,9 @@ func TestPeerNotes(t *testing.T) {
 	tel := newTelemetry(t, cfg)
 	no := errors.New("no")
 	for _, n := range []peer.Note{
-		peer.PeerUp{Peer: c.ID(1)},
-		peer.PeerDown{Peer: c.ID(1), Reason: no},
-		peer.PeerRefused{Peer: c.ID(1), Reason: no, Suppressed: 2},
+		peer.Up{Peer: c.ID(1)},
+		peer.Down{Peer: c.ID(1), Reason: no},
+		peer.Refused{Peer: c.ID(1), Reason: no, Suppressed: 2},
 		peer.StrangerRefused{Address: "10.0.0.1:7", Reason: no, Suppressed: 3},
 		peer.MessageRejected{From: c.ID(2), Reason: no},
 	} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,15 +18,21 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/consensustest"
 	"github.com/cairnchain/cairn/consensus/core"
 	"github.com/cairnchain/cairn/consensus/engine"
 	"github.com/cairnchain/cairn/mempool"
+	"github.com/cairnchain/cairn/node/peer"
 )
 
 // families reads the endpoint as Prometheus does.
@@ -89,8 +96,8 @@ func registerAll(t *testing.T, c *consensustest.Committee, tel *Telemetry) {
 		tel.RegisterMempool(func() mempool.Stats {
 			return mempool.Stats{Transactions: 7, Ready: 5, Parked: 2, Bytes: 1000, Accounts: 3}
 		}),
-		tel.RegisterPeers(func() []Peer {
-			return []Peer{
+		tel.RegisterPeers(func() []peer.Status {
+			return []peer.Status{
 				{ID: c.ID(1), Connected: true, Sent: 11, Received: 12, Dropped: 13}, {ID: c.ID(2)},
 				{ID: consensus.ValidatorID{1}, Connected: true}, // not of the set
 			}
@@ -281,6 +288,47 @@ func TestNodesOfOneProcessDoNotMix(t *testing.T) {
 	}
 	if got := scrape(t, b)["cairn_round"]; got != 0 {
 		t.Errorf("round of b: %v, told only to a", got)
+	}
+}
+
+// TestMethodsAreThoseOfTheServer: a method that a client invents is no label; one that is served is.
+func TestMethodsAreThoseOfTheServer(t *testing.T) {
+	c := consensustest.New(consensustest.Equal(4)...)
+	tel := newTelemetry(t, config(c, 0))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer(grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithMeterProvider(tel.MeterProvider()))))
+	healthpb.RegisterHealthServer(server, health.NewServer())
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		method := fmt.Sprintf("/evil.v%d.Service/Method%d", i, i)
+		if err := conn.Invoke(t.Context(), method, &healthpb.HealthCheckRequest{}, &healthpb.HealthCheckResponse{}); err == nil {
+			t.Errorf("%s is served", method)
+		}
+	}
+	if _, err := healthpb.NewHealthClient(conn).Check(t.Context(), &healthpb.HealthCheckRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	server.GracefulStop() // the call is measured when it is over
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	var calls []string
+	for series, n := range scrape(t, tel) {
+		if strings.HasPrefix(series, "rpc_server_call_duration_seconds") {
+			calls = append(calls, fmt.Sprint(series, " ", n))
+		}
+	}
+	if len(calls) != 1 || !strings.Contains(calls[0], `rpc_method="grpc.health.v1.Health/Check"`) {
+		t.Errorf("want one series, of the method that is served, got:\n%s", strings.Join(calls, "\n"))
 	}
 }
 

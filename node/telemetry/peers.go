@@ -22,13 +22,13 @@ func (t *Telemetry) peerNote(at time.Time, n peer.Note) {
 	var kind string
 	var suppressed int
 	switch n := n.(type) {
-	case peer.PeerUp:
+	case peer.Up:
 		level, kind, suppressed = slog.LevelInfo, "up", n.Suppressed
 		said = say("peer connected", t.lines.peer(n.Peer))
-	case peer.PeerDown:
+	case peer.Down:
 		kind, suppressed = "down", n.Suppressed
 		said = t.sayPeerFault("peer disconnected", n.Peer, n.Reason)
-	case peer.PeerRefused:
+	case peer.Refused:
 		kind, suppressed = "refused", n.Suppressed
 		said = t.sayPeerFault("peer refused", n.Peer, n.Reason)
 	case peer.StrangerRefused:

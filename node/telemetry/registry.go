@@ -24,10 +24,10 @@ const (
 )
 
 // serverLabels are the labels of the API servers' metrics: those with a fixed set of values. The host that a client
-// names, for one, is none.
+// names, for one, is none. A gRPC method is: calls of methods that are not served are not measured.
 var serverLabels = attribute.NewAllowKeysFilter(
 	"http.request.method", "http.response.status_code", "http.route", "url.scheme", "error.type",
-	"rpc.system", "rpc.system.name", "rpc.service", "rpc.method", "rpc.grpc.status_code", "rpc.response.status_code",
+	"rpc.system.name", "rpc.method", "rpc.response.status_code",
 )
 
 // registry is the metrics of one node: its own, so that several nodes fit into one process.

@@ -56,8 +56,8 @@ func (e *roundTrace) known() bool { return e.parent != nil }
 
 // open starts the root and records what came before it.
 func (e *roundTrace) open(at time.Time, attrs ...attribute.KeyValue) {
-	_, e.root = e.tracer.Start(withRound(context.Background(), e.id), spanRound,
-		trace.WithNewRoot(), trace.WithTimestamp(at), trace.WithAttributes(attrs...))
+	_, e.root = e.tracer.Start(withRound(context.Background(), e.id), spanRound, //nolint:spancheck // leave ends it, when the next round is entered
+		trace.WithTimestamp(at), trace.WithAttributes(attrs...))
 	e.parent = trace.ContextWithSpanContext(context.Background(), e.root.SpanContext())
 	e.saw(at)
 	for _, p := range e.early {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/cairnchain/cairn/consensus/consensustest"
 	"github.com/cairnchain/cairn/consensus/core"
 	"github.com/cairnchain/cairn/consensus/engine"
+	"github.com/cairnchain/cairn/node/peer"
 )
 
 func TestCommittedRoundIsOneTraceOfAllNodes(t *testing.T) {
@@ -327,7 +329,42 @@ func TestEquivocationIsAnEventOfTheRound(t *testing.T) {
 	tel.note(ms(1), core.Equivocation{Round: 1, Kind: "vote\xff", Signer: c.ID(2)})
 	finish(c, 1, tel.Observer())
 	root := find(t, spansOf(t, tel, mem, traceID(c, 1)), spanRound)
-	if len(root.Events) != 1 || !strings.Contains(root.Events[0].Attributes[0].Value.Emit(), c.Set.At(2).Name) {
+	if len(root.Events) != 1 || !strings.Contains(root.Events[0].Attributes[0].Value.String(), c.Set.At(2).Name) {
 		t.Fatalf("events: %v", root.Events)
+	}
+}
+
+// TestStagesComeFromAnyGoroutine: notes on one, stages on others, scrapes and peers' notes beside them. The race detector
+// judges.
+func TestStagesComeFromAnyGoroutine(t *testing.T) {
+	const rounds, workers = 100, 3
+	c := consensustest.New(consensustest.Equal(4)...)
+	mem := tracetest.NewInMemoryExporter()
+	cfg := config(c, 0)
+	cfg.Exporter = mem
+	tel := newTelemetry(t, cfg)
+	o := tel.Observer()
+	var group sync.WaitGroup
+	for range workers {
+		group.Go(func() {
+			for r := range consensus.Round(rounds) {
+				o.Stage(engine.Stage{Name: "execute", Round: r + 1, Start: ms(float64(r)), End: ms(float64(r + 1))})
+			}
+		})
+	}
+	group.Go(func() {
+		for range 5 {
+			scrape(t, tel)
+			tel.PeerObserver()(peer.Up{Peer: c.ID(1)})
+		}
+	})
+	happyRounds(c, 0, rounds, o)
+	group.Wait()
+	finish(c, rounds, o)
+	if spans := spansOf(t, tel, mem, traceID(c, rounds)); !slices.Contains(spanNames(spans), spanRound) {
+		t.Errorf("spans of the last round: %v", spanNames(spans))
+	}
+	if got := scrape(t, tel)[`cairn_stage_duration_seconds{stage="execute"}`]; got != rounds*(workers+1) {
+		t.Errorf("%v executions measured, want %d", got, rounds*(workers+1))
 	}
 }
