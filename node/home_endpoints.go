@@ -78,6 +78,7 @@ func loadEndpoints(dir string) (*Running, error) {
 // ClientHome is what client commands find in a folder.
 type ClientHome struct {
 	Wallets  keys.Folder
+	ChainID  string // "": not known
 	Prefix   string // of addresses
 	PlainOK  bool   // the folder is a devnet's, whose keys may be plain
 	endpoint func() (string, error)
@@ -101,7 +102,7 @@ func FindClientHome(dir string) ClientHome {
 		}
 		return c
 	}
-	c.Prefix = h.addressPrefix()
+	c.ChainID, c.Prefix = h.chain()
 	if n, err := OpenNetwork(filepath.Dir(filepath.Clean(dir))); err == nil && !exists(string(c.Wallets)) {
 		c.Wallets, c.PlainOK = n.Wallets(), n.Kind == Devnet
 	}
@@ -111,8 +112,9 @@ func FindClientHome(dir string) ClientHome {
 
 func (n *Network) clientHome() ClientHome {
 	first := n.Homes()[0]
+	_, prefix := first.chain()
 	return ClientHome{
-		Wallets: n.Wallets(), Prefix: first.addressPrefix(), PlainOK: n.Kind == Devnet,
+		Wallets: n.Wallets(), ChainID: n.ChainID, Prefix: prefix, PlainOK: n.Kind == Devnet,
 		endpoint: func() (string, error) {
 			running, err := loadEndpoints(n.Dir)
 			switch {
@@ -150,17 +152,17 @@ func (h Home) endpoint() (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-// addressPrefix is the prefix of the chain's addresses; that of the ledger by default where there is no other.
-func (h Home) addressPrefix() string {
+// chain returns the chain's id and the prefix of its addresses; "" and that of the ledger where it cannot be read.
+func (h Home) chain() (id, prefix string) {
 	d, err := LoadGenesis(h.GenesisFile())
 	if err != nil {
-		return ledger.DefaultPrefix
+		return "", ledger.DefaultPrefix
 	}
 	document, err := ledger.ParseDocument(d.App)
 	if err != nil {
-		return ledger.DefaultPrefix
+		return d.ChainID, ledger.DefaultPrefix
 	}
-	return document.AddressPrefix
+	return d.ChainID, document.AddressPrefix
 }
 
 // Describe says where the node can be reached.

@@ -44,21 +44,40 @@ func (n *connection) call(ctx context.Context, extra time.Duration, ask func(con
 
 // follow is call without an end.
 func (n *connection) follow(ctx context.Context, ask func(context.Context, *client.Client) error) error {
-	endpoint := n.rpc
+	endpoint, chainID := n.rpc, ""
 	if endpoint == "" {
+		home := n.home()
 		var err error
-		if endpoint, err = n.home().RPC(); err != nil {
+		if endpoint, err = home.RPC(); err != nil {
 			return err
 		}
+		chainID = home.ChainID
 	}
 	c, err := client.Dial(endpoint)
 	if err != nil {
 		return &usageError{err}
 	}
 	defer func() { _ = c.Close() }() // all calls have ended
-	err = ask(ctx, c)
+	if err = checkChain(ctx, c, chainID); err == nil {
+		err = ask(ctx, c)
+	}
 	if call := (*client.Error)(nil); errors.As(err, &call) && exitOfCall(call).Code == exitUnavailable.Code {
 		return fmt.Errorf("node at %s: %w", endpoint, err)
+	}
+	return err
+}
+
+// checkChain wants a node of this chain: at the ports that a home names, that of another home may listen.
+func checkChain(ctx context.Context, c *client.Client, chainID string) error {
+	if chainID == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
+	defer cancel()
+	chain, err := c.Chain(ctx)
+	if err == nil && chain.GetChainId() != chainID {
+		return &chainError{fmt.Sprintf("a node of chain %s answers where the home's own, of chain %s, should be; is that one "+
+			"running? --rpc asks any node", chain.GetChainId(), chainID)}
 	}
 	return err
 }

@@ -36,7 +36,7 @@ var (
 	exitNoSafety = exit{11, "start: the safety record is missing", ""}
 	exitDamaged  = exit{12, "start: both copies of the safety record are damaged", ""}
 	exitWrongKey = exit{13, "start: the safety record is of another key", ""}
-	exitChain    = exit{14, "start: the folder is of another chain than the genesis document", ""}
+	exitChain    = exit{14, "the folder is of another chain than the genesis document, or than the node that answers", ""}
 	exitNewer    = exit{15, "start: a newer version wrote the folder", "start it with that version"}
 	exitCorrupt  = exit{16, "start: the database is corrupt", ""}
 	exitPort     = exit{17, "start: a port is in use, or two listeners would need the same", ""}
@@ -78,6 +78,12 @@ type outcomeError struct {
 // Error says how it ended.
 func (e *outcomeError) Error() string { return e.message }
 
+// chainError is an answer from a node of another chain.
+type chainError struct{ message string }
+
+// Error says which chains they are.
+func (e *chainError) Error() string { return e.message }
+
 // exitOf finds the code of an error.
 func exitOf(err error) exit {
 	var (
@@ -86,6 +92,7 @@ func exitOf(err error) exit {
 		call    *client.Error
 		ports   *node.PortPlanError
 		busy    *node.PortBusyError
+		chain   *chainError
 	)
 	switch {
 	case err == nil:
@@ -96,6 +103,8 @@ func exitOf(err error) exit {
 		return outcome.exit
 	case errors.As(err, &call):
 		return exitOfCall(call)
+	case errors.As(err, &chain):
+		return exitChain
 	case errors.As(err, &ports), errors.As(err, &busy):
 		return exitPort
 	case errors.Is(err, keys.ErrNotFound):

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -271,4 +273,45 @@ func TestFrameInTheReturnDirection(t *testing.T) {
 		t.Errorf("refused %v, %+v", refused, to.status(network.now()))
 	}
 	noted(t, a, func(n MessageRejected) bool { return errors.Is(n.Reason, ErrMalformed) })
+}
+
+// Whoever does not finish a handshake is not waited for, on either side and at no layer.
+func TestHandshakesHaveADeadline(t *testing.T) {
+	c := newCluster(t, 3)
+	a := c.members[0]
+	network, err := New(a.config, a.node) // b takes connections and says nothing; c is the intruder
+	if err != nil {
+		t.Fatal(err)
+	}
+	network.patience.handshake = 200 * time.Millisecond
+	a.start(network)
+	n := noted(t, a, func(n Down) bool { return n.Peer == c.committee.ID(1) })
+	if !errors.Is(n.Reason, errHandshakeTimeout) {
+		t.Errorf("%v", n.Reason)
+	}
+	halfOpenEnds := func() {
+		half, err := net.Dial("tcp", a.config.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer half.Close()
+		if err := half.SetReadDeadline(time.Now().Add(patienceOfTests)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := half.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("a connection without TLS: %v", err)
+		}
+	}
+	halfOpenEnds()
+	i := c.intrude(2, 0)
+	if err := i.end(i.open(consensusChannel), consensusChannel); status.Code(err) != codes.Unavailable {
+		t.Errorf("a stream without a handshake: %v", err)
+	}
+	// One whose handshake came in time stays: it outlives one that comes later and has none.
+	stream := c.intrude(2, 0).greet(consensusChannel)
+	halfOpenEnds()
+	if err := stream.SendMsg(encodeMessage(c.vote(2, 1))); err != nil {
+		t.Error(err)
+	}
+	next(t, a.node.messages, "the vote")
 }

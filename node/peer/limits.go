@@ -59,7 +59,8 @@ const (
 
 // Times.
 const (
-	// handshakeTimeout is how long connecting, the TLS handshake and ours may take each; then the connection is closed.
+	// handshakeTimeout is how long an attempt to connect may take, handshakes included; and, of those who connect to us,
+	// the TLS handshake, and each stream's handshake from its opening on. Then the connection is closed.
 	handshakeTimeout = 5 * time.Second
 	// keepaliveAfter is the silence after which a connection is probed. The client library allows no less.
 	keepaliveAfter = 10 * time.Second

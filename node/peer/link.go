@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	errHandshakeTimeout = errors.New("no handshake within " + handshakeTimeout.String())
+	errHandshakeTimeout = errors.New("no handshake in time")
 	errEnded            = errors.New("the peer ended the stream")
 )
 
@@ -85,8 +85,9 @@ func isRefusal(err error) bool {
 	}
 }
 
-// patience is how long to rest between attempts: from base, doubling, up to limit; after a refusal up to refused.
-type patience struct{ base, limit, refused time.Duration }
+// patience is how long an attempt to connect may take until the handshake is over, and how long to rest between attempts:
+// from base, doubling, up to limit; after a refusal up to refused.
+type patience struct{ handshake, base, limit, refused time.Duration }
 
 // delay returns the rest after so many failures in a row. Random, in [0,1), takes away up to half of it, so that
 // validators that lost each other together do not come back together.
@@ -134,7 +135,7 @@ func (l *link) attempt(ctx context.Context) (up time.Duration, err error) {
 		return 0, err
 	}
 	defer func() { _ = conn.Close() }()
-	deadline := time.AfterFunc(handshakeTimeout, func() { cancel(errHandshakeTimeout) })
+	deadline := time.AfterFunc(l.net.patience.handshake, func() { cancel(errHandshakeTimeout) })
 	defer deadline.Stop()
 	stream, err := l.greet(ctx, conn)
 	switch wrong := mismatch.Load(); {
@@ -158,7 +159,7 @@ func (l *link) attempt(ctx context.Context) (up time.Duration, err error) {
 
 // dial prepares a connection; the first stream makes it.
 func (l *link) dial(mismatch *atomic.Pointer[IdentityError]) (*grpc.ClientConn, error) {
-	dialer := net.Dialer{Timeout: handshakeTimeout}
+	dialer := net.Dialer{Timeout: l.net.patience.handshake}
 	return grpc.NewClient("passthrough:///"+l.to.Address,
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
 			return dialer.DialContext(ctx, "tcp", address)

@@ -73,7 +73,7 @@ type Network struct {
 	remotes  []*remote // in the order of Config.Peers
 	byID     map[consensus.ValidatorID]*remote
 	notes    *notes
-	patience patience // between attempts to connect
+	patience patience
 	ended    chan struct{}
 	now      func() time.Time
 }
@@ -91,7 +91,7 @@ func New(cfg Config, node Node) (*Network, error) {
 		cfg:      cfg,
 		node:     node,
 		byID:     make(map[consensus.ValidatorID]*remote, len(cfg.Peers)),
-		patience: patience{base: backOffBase, limit: backOffMax, refused: backOffRefused},
+		patience: patience{handshake: handshakeTimeout, base: backOffBase, limit: backOffMax, refused: backOffRefused},
 		ended:    make(chan struct{}),
 		now:      time.Now,
 	}

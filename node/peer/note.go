@@ -48,9 +48,9 @@ type (
 	}
 )
 
-func (Up) note()          {}
-func (Down) note()        {}
-func (Refused) note()     {}
+func (Up) note()              {}
+func (Down) note()            {}
+func (Refused) note()         {}
 func (StrangerRefused) note() {}
 func (MessageRejected) note() {}
 

@@ -34,7 +34,7 @@ func (n *Network) listen(ctx context.Context, group *errgroup.Group) {
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.StaticStreamWindowSize(windowBytes),
 		grpc.StaticConnWindowSize(windowBytes),
-		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.ConnectionTimeout(n.patience.handshake),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			Time: keepaliveServer, Timeout: keepaliveTimeout, MaxConnectionIdle: idleTimeout,
 		}),
@@ -108,7 +108,7 @@ func (s server) greet(stream grpc.ServerStream, c channel, session session) erro
 	if _, err := from.score.get(s.net.now()); err != nil {
 		return err
 	}
-	deadline := time.AfterFunc(handshakeTimeout, func() { _ = session.conn.Close() })
+	deadline := time.AfterFunc(s.net.patience.handshake, func() { _ = session.conn.Close() })
 	defer deadline.Stop()
 	first := c.blank()
 	if err := readError(stream.RecvMsg(first)); err != nil {

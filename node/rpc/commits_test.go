@@ -137,7 +137,7 @@ func TestHeartbeats(t *testing.T) {
 			}
 			last = time.Now()
 		}
-		time.Sleep(DefaultHeartbeat - time.Second) // of the bubble's clock
+		pass(DefaultHeartbeat - time.Second)
 		f.commit()
 		token := f.next(stream, 1).GetResumeToken()
 		last = time.Now()
@@ -264,11 +264,11 @@ func TestSlowReader(t *testing.T) {
 		for h := range consensus.Height(20) {
 			f.next(quick, h+1)
 		}
-		time.Sleep(DefaultSendTimeout - time.Second) // of the bubble's clock
+		pass(DefaultSendTimeout - time.Second)
 		if open := f.server.streams.total; open != 2 {
 			t.Fatalf("%d streams are open", open)
 		}
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		synctest.Wait()
 		if open := f.server.streams.total; open != 1 {
 			t.Fatalf("%d streams are open", open)
@@ -306,7 +306,7 @@ func TestShutdownWithASlowReader(t *testing.T) {
 		f.commitLarge(20)
 		synctest.Wait()
 		f.server.Shutdown()
-		time.Sleep(endGrace + time.Millisecond)
+		pass(endGrace + time.Millisecond)
 		synctest.Wait()
 		if open := f.server.streams.total; open != 0 {
 			t.Errorf("%d streams are open", open)

@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"maps"
 	"net"
-	"slices"
 	"testing"
 	"time"
 
@@ -97,13 +95,19 @@ type listener interface {
 // start makes a node of four validators at genesis and serves its API over memory.
 func start(t testing.TB, alter ...func(*options)) *fixture {
 	t.Helper()
-	o := options{config: func(*Config) {}, pool: func(*mempool.Limits) {}, kv: storagetest.NewMemory(nil), listener: bufconn.Listen(1 << 16)}
+	o := defaults()
 	for _, f := range alter {
 		f(&o)
 	}
 	f := build(t, o)
 	f.serve(o.listener)
 	return f
+}
+
+func defaults() options {
+	return options{
+		config: func(*Config) {}, pool: func(*mempool.Limits) {}, kv: storagetest.NewMemory(nil), listener: bufconn.Listen(1 << 16),
+	}
 }
 
 func configured(change func(*Config)) func(*options) { return func(o *options) { o.config = change } }
@@ -391,9 +395,6 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// sortedKeys of a set.
-func sortedKeys[K ~int32, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
-
 var errDisk = errors.New("the disk is on fire")
 
 // brokenKV fails reads when told to.
@@ -411,3 +412,6 @@ func (b *brokenKV) Snapshot() (storage.Snapshot, error) {
 
 // breakDisk makes every read fail from now on.
 func (f *fixture) breakDisk() { f.kv.(*brokenKV).broken = true }
+
+// pass lets time pass, in a bubble of package synctest.
+func pass(d time.Duration) { <-time.After(d) }
