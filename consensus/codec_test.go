@@ -45,7 +45,7 @@ func codecs() []codec {
 	b1 := c.Block(genesis, 1, nil, "x", "", "yy")
 	qc1 := c.QC(consensustest.Data(b1), 0, 1, 2)
 	tc := c.TC(3, qc1, genesis, qc1, nil)
-	b4 := c.Block(qc1, 4, nil)
+	b4 := c.Block(qc1, 4, nil, "z")
 	data4 := consensustest.Data(b4)
 	qc4 := c.QC(data4)
 	timeout := c.Timeout(2, 4, qc1, tc)

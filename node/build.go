@@ -40,7 +40,7 @@ func (n *Node) openFolder() error {
 	}
 	n.key, n.self = key.Private(), key.ID()
 	if !n.genesis.Validators.Contains(n.self) {
-		return fmt.Errorf("the key in %s belongs to no validator of chain %s; use the home that was made for this chain",
+		return fmt.Errorf("%w: the key in %s is of no validator of chain %s; use the home that was made for this chain", ErrForeignKey,
 			n.opts.Home.ValidatorKeyFile(), n.genesis.ChainID)
 	}
 	release, err := storage.LockFolder(string(n.opts.Home))

@@ -36,6 +36,7 @@ func RefusalOf(err error) Refusal {
 		{storage.ErrSafetyMissing, RefusedNoSafety},
 		{storage.ErrSafetyDamaged, RefusedDamaged},
 		{storage.ErrSafetyWrongKey, RefusedWrongKey},
+		{ErrForeignKey, RefusedKey},
 		{storage.ErrSafetyWrongChain, RefusedWrongChain},
 		{storage.ErrWrongChain, RefusedWrongChain},
 		{storage.ErrSafetyNewerSchema, RefusedNewer},

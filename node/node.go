@@ -26,6 +26,9 @@ import (
 	"github.com/cairnchain/cairn/storage"
 )
 
+// ErrForeignKey says that a home's key is of no validator of its chain.
+var ErrForeignKey = errors.New("not a validator's key")
+
 // Options is what a Node is made from. Home is required.
 type Options struct {
 	Home     Home
@@ -70,9 +73,9 @@ type Node struct {
 	grpc      *grpc.Server
 	rest      *http.Server
 	metrics   *http.Server
-	again    map[consensus.ValidatorID]chan struct{} // a token: share with this peer from the beginning
-	fetching atomic.Pointer[consensus.ValidatorID]   // whom blocks are being fetched from; nil: nobody
-	ready    chan struct{}
+	again     map[consensus.ValidatorID]chan struct{} // a token: share with this peer from the beginning
+	fetching  atomic.Pointer[consensus.ValidatorID]   // whom blocks are being fetched from; nil: nobody
+	ready     chan struct{}
 }
 
 // Endpoints are where a node listens.

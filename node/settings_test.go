@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/spf13/pflag"
 )
 
@@ -318,4 +319,26 @@ func TestSizeText(t *testing.T) {
 			t.Errorf("%q prints as %q", text, s)
 		}
 	}
+}
+
+func FuzzSettingsFile(f *testing.F) {
+	f.Add(DefaultSettings().YAML())
+	f.Add("rpc: {address: 'x:1'}\npeers: [{name: a}]\n")
+	path := filepath.Join(f.TempDir(), "config.yaml")
+	f.Fuzz(func(t *testing.T, text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := LoadSettings(path, nil)
+		if err != nil {
+			return
+		}
+		again, err := LoadSettings(writeFile(t, s.YAML()), nil)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, s.YAML())
+		}
+		if diff := cmp.Diff(s, again, cmpopts.EquateEmpty()); diff != "" {
+			t.Error(diff)
+		}
+	})
 }

@@ -71,6 +71,9 @@ func CreateSafetyRecordIn(files Files, id RecordIdentity, initial safety.State) 
 // be signed.
 func OpenSafetyRecord(dir string, id RecordIdentity) (*SafetyRecord, error) {
 	files, err := OpenFolder(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: no folder %s; %s", ErrSafetyMissing, dir, howToResign)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("safety record: %w", err)
 	}

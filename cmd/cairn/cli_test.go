@@ -9,11 +9,13 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/datadriven"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
+	"github.com/cairnchain/cairn/node"
 )
 
 // The transcripts in testdata are what users see: results, then what goes to standard error, then the exit code.
@@ -109,6 +111,29 @@ func TestSignPrintsThePostBody(t *testing.T) {
 	var keys map[string]any
 	if err := json.Unmarshal(out.Bytes(), &keys); err != nil || len(keys) != 2 {
 		t.Errorf("%v, %v", keys, err)
+	}
+}
+
+// At the port that a home names, a node of another chain may answer: nothing is signed for it.
+func TestAnotherChainAnswers(t *testing.T) {
+	_, endpoint, _ := fakeHome(t)
+	home := filepath.Join(t.TempDir(), "other")
+	if _, err := node.WriteTestnet(home, node.NetworkOptions{Kind: node.Devnet, Validators: 1, Now: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	if err := node.SaveEndpoints(home, node.Running{Nodes: []node.RunningNode{{RPC: endpoint}}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"status"}, {"tx", "send", "--from", "alice", "--to", "bob", "--amount", "5"}, {"watch"}} {
+		var out, errOut bytes.Buffer
+		code := run(t.Context(), append(args, "--home", home), &out, &errOut)
+		if code != exitChain.Code || out.Len() != 0 || !strings.Contains(errOut.String(), fakeChain) {
+			t.Errorf("%v: exit %d: %s%s", args, code, out.String(), errOut.String())
+		}
+	}
+	var out, errOut bytes.Buffer
+	if code := run(t.Context(), []string{"status", "--home", home, "--rpc", endpoint}, &out, &errOut); code != 0 {
+		t.Errorf("with --rpc: exit %d: %s", code, errOut.String())
 	}
 }
 

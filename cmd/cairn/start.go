@@ -39,7 +39,11 @@ func (c *cli) startCommand() *cobra.Command {
 			return err
 		}
 		logger := newLogger(c.errOut, settings.Log)
-		n, err := node.New(node.Options{Home: node.Home(home), Settings: settings, Logger: logger})
+		opts, err := observed(node.Options{Home: node.Home(home), Settings: settings, Logger: logger})
+		if err != nil {
+			return err
+		}
+		n, err := node.New(opts)
 		if err != nil {
 			return err
 		}

@@ -24,8 +24,8 @@ func (e *election) leader(round consensus.Round) consensus.ValidatorID {
 	return e.slots[uint64((round-1)/e.contiguous)%uint64(len(e.slots))]
 }
 
-// shares gives each validator its number of slots: exactly in the ratio of powers when that fits maxSlots, else by
-// largest remainder with at least one each.
+// shares gives each validator its number of slots: exactly in the ratio of powers when that fits maxSlots, else one
+// each and the rest of maxSlots by largest remainder.
 func shares(set *consensus.ValidatorSet) []int {
 	divisor := uint64(0)
 	for _, v := range set.Members() {
@@ -38,13 +38,14 @@ func shares(set *consensus.ValidatorSet) []int {
 		}
 		return out
 	}
-	total, given := float64(set.TotalPower()), 0
-	remainders := make([]float64, set.Len())
+	// One slot for everybody, the rest by power, in whole numbers: all nodes must agree on every one.
+	rest, given := uint64(maxSlots-set.Len()), set.Len()
+	remainders := make([]uint64, set.Len())
 	for i, v := range set.Members() {
-		exact := float64(v.Power) / total * maxSlots
-		out[i] = max(1, int(exact))
-		remainders[i] = exact - float64(int(exact))
-		given += out[i]
+		due := uint64(v.Power) * rest // below 2^58: MaxPower is 2^48
+		out[i] = 1 + int(due/uint64(set.TotalPower()))
+		remainders[i] = due % uint64(set.TotalPower())
+		given += out[i] - 1
 	}
 	for ; given < maxSlots; given++ {
 		best := 0
@@ -54,7 +55,7 @@ func shares(set *consensus.ValidatorSet) []int {
 			}
 		}
 		out[best]++
-		remainders[best] = -1
+		remainders[best] = 0
 	}
 	return out
 }

@@ -23,10 +23,11 @@ type oracle struct {
 	proposed  map[consensus.Hash][]*consensus.TC // the TCs that a block was proposed with; nil for none
 	wire      map[string][]byte                  // what an honest key signed: kind, key and round to content
 	committed map[consensus.Height]consensus.BlockInfo
-	direct    map[consensus.Hash]bool // those that a certificate names
-	durable   map[*node]safety.State  // the newest saved state
-	fork      bool                    // the test forges more than a third: certificates may conflict
-	checks    map[string]int          // how often each check had something to check
+	direct    map[consensus.Hash]bool   // those that a certificate names
+	durable   map[*node]safety.State    // the newest saved state
+	timedOut  map[*node]consensus.Round // the highest round of a timeout that left
+	fork      bool                      // the test forges more than a third: certificates may conflict
+	checks    map[string]int            // how often each check had something to check
 }
 
 func newOracle(c *cluster) *oracle {
@@ -34,7 +35,7 @@ func newOracle(c *cluster) *oracle {
 		c: c, blocks: map[consensus.Hash]*consensus.Block{}, labels: map[consensus.Hash]string{},
 		byLabel: map[string]*consensus.Block{}, qcs: map[consensus.Hash]*consensus.QC{}, tcs: map[consensus.Round]*consensus.TC{}, certified: map[consensus.Round]consensus.VoteData{},
 		proposed: map[consensus.Hash][]*consensus.TC{}, wire: map[string][]byte{},
-		committed: map[consensus.Height]consensus.BlockInfo{}, direct: map[consensus.Hash]bool{}, durable: map[*node]safety.State{}, checks: map[string]int{},
+		committed: map[consensus.Height]consensus.BlockInfo{}, direct: map[consensus.Hash]bool{}, durable: map[*node]safety.State{}, timedOut: map[*node]consensus.Round{}, checks: map[string]int{},
 	}
 	o.labels[c.committee.Root.ID] = "genesis"
 	o.seeQC(c.committee.GenesisQC())
@@ -291,6 +292,15 @@ func (o *oracle) vote(n *node, v *consensus.Vote) {
 		o.fail("%s votes for %s without a reason", n.name, o.label(b.ID()))
 	}
 	o.notAgainst(n, b)
+	if _, again := o.wire[fmt.Sprintf("vote/%s/%d", n.name, b.Round)]; !again && b.Round <= o.timedOut[n] && !o.durableVote(n, v) {
+		o.fail("%s votes in round %d, after its timeout of round %d", n.name, b.Round, o.timedOut[n])
+	}
+}
+
+// durableVote reports whether a vote was saved before the newest timeout: then it may leave after it, inside it too.
+func (o *oracle) durableVote(n *node, v *consensus.Vote) bool {
+	t := n.disk.state().LastTimeout
+	return t != nil && t.Vote != nil && t.Vote.Data == v.Data
 }
 
 // notAgainst: once a quorum has voted in round r+1 and so locked the block of round r, nobody votes for what does not
@@ -322,6 +332,7 @@ func (o *oracle) extends(b *consensus.Block, ancestor consensus.Hash) bool {
 // timeout: DiemBFT v4's rule for timeouts.
 func (o *oracle) timeout(n *node, t *consensus.Timeout) {
 	o.checks["timeout"]++
+	o.timedOut[n] = max(o.timedOut[n], t.Round)
 	byQC := t.Round == t.QC.Round()+1
 	byTC := t.TC != nil && t.Round == t.TC.Round+1
 	if byQC == byTC || t.QC.Round() < n.disk.state().Locked {

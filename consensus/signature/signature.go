@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
@@ -74,6 +75,15 @@ func Generate(random io.Reader) (PrivateKey, error) {
 		return PrivateKey{}, err
 	}
 	return NewPrivateKey(seed), nil
+}
+
+// Format writes which key it is, never the secret, whatever the verb.
+func (p PrivateKey) Format(f fmt.State, _ rune) {
+	if len(p.key) == 0 {
+		_, _ = io.WriteString(f, "no private key")
+		return
+	}
+	_, _ = io.WriteString(f, "private key of "+p.Public().String())
 }
 
 // Seed returns the secret.

@@ -266,3 +266,17 @@ func unhex(t testing.TB, s string) []byte {
 	}
 	return b
 }
+
+func TestPrivateKeyIsNeverPrinted(t *testing.T) {
+	key := NewPrivateKey([SeedSize]byte{1, 2, 3})
+	seed := key.Seed()
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
+		text := fmt.Sprintf(verb, key) + fmt.Sprintf(verb, struct{ K PrivateKey }{key})
+		if strings.Contains(text, hex.EncodeToString(seed[:4])) || strings.Contains(text, "1 2 3") || !strings.Contains(text, key.Public().String()) {
+			t.Errorf("%s prints %s", verb, text)
+		}
+	}
+	if text := fmt.Sprint(PrivateKey{}); text != "no private key" {
+		t.Errorf("the zero key prints %s", text)
+	}
+}

@@ -103,7 +103,7 @@ func TestQuorumCertificate(t *testing.T) {
 		t.Errorf("latest: %v", latest)
 	}
 	newer := f.certify(consensus.BlockInfo{Epoch: 1, Round: 9, Height: 3, ID: consensus.Hash{9}}, f.tip.Info)
-	f.status = &engine.Status{Status: core.Status{HighQC: newer}}
+	f.status.Store(&engine.Status{Status: core.Status{HighQC: newer}})
 	if latest := read(&cairnv1.GetQuorumCertificateRequest{}); latest.GetRound() != 9 || latest.GetCommit() != nil {
 		t.Errorf("latest of the engine: %v", latest)
 	}
@@ -187,7 +187,8 @@ func TestTokens(t *testing.T) {
 	if next, err := f.server.parseResumeToken(token); err != nil || next != 7 {
 		t.Errorf("%d, %v", next, err)
 	}
-	bad := []string{"", token + "A", token[1:], strings.ToUpper(token), other.server.resumeToken(7), f.server.pageToken(page{9, 7}), token[:len(token)-1] + "=", " " + token}
+	bad := []string{"", token + "A", token[1:], strings.ToUpper(token), other.server.resumeToken(7), f.server.pageToken(page{9, 7}), token[:len(token)-1] + "=", " " + token,
+		token[1:] + "\n", "\r" + token[1:]}
 	for i := range token {
 		for _, c := range "AZaz09-_" {
 			if byte(c) != token[i] {

@@ -265,12 +265,12 @@ func TestSlowReader(t *testing.T) {
 			f.next(quick, h+1)
 		}
 		pass(DefaultSendTimeout - time.Second)
-		if open := f.server.streams.total; open != 2 {
+		if open := f.openStreams(); open != 2 {
 			t.Fatalf("%d streams are open", open)
 		}
 		pass(2 * time.Second)
 		synctest.Wait()
-		if open := f.server.streams.total; open != 1 {
+		if open := f.openStreams(); open != 1 {
 			t.Fatalf("%d streams are open", open)
 		}
 		// Whatever arrived before is whole and in order; the end says why, and never skips.
@@ -308,7 +308,7 @@ func TestShutdownWithASlowReader(t *testing.T) {
 		f.server.Shutdown()
 		pass(endGrace + time.Millisecond)
 		synctest.Wait()
-		if open := f.server.streams.total; open != 0 {
+		if open := f.openStreams(); open != 0 {
 			t.Errorf("%d streams are open", open)
 		}
 	})
@@ -325,7 +325,7 @@ func TestClientThatGoesAway(t *testing.T) {
 			t.Error(err)
 		}
 		synctest.Wait()
-		if open := f.server.streams.total; open != 0 {
+		if open := f.openStreams(); open != 0 {
 			t.Errorf("%d streams are open", open)
 		}
 	})
@@ -394,4 +394,11 @@ func TestRecentCommitsAreShared(t *testing.T) {
 	if _, err := f.server.commitAt(99, true); err == nil || len(f.server.recent.of) > 2*recentHeights {
 		t.Error("a failure is kept")
 	}
+}
+
+func (f *fixture) openStreams() int {
+	c := f.server.streams
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.total
 }

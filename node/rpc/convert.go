@@ -50,7 +50,7 @@ func (s *Server) toBlock(record storage.Record, full bool) (*cairnv1.Block, erro
 	}
 	out.Transactions = make([]*cairnv1.Transaction, len(b.Payload))
 	for i, tx := range b.Payload {
-		transaction, err := toCommitted(storage.Transaction{
+		transaction, err := s.toCommitted(storage.Transaction{
 			Outcome: storage.Outcome{Height: info.Height, Index: uint32(i), Receipt: record.Receipts[i]}, Tx: tx, Info: info,
 		})
 		if err != nil {
@@ -122,20 +122,19 @@ func toSigned(tx app.Tx) (*cairnv1.SignedTransaction, *cairnv1.TransactionBody, 
 	}, body, nil
 }
 
-func toCommitted(tx storage.Transaction) (*cairnv1.Transaction, error) {
-	signed, body, err := toSigned(tx.Tx)
-	if err != nil {
-		return nil, err
+// toCommitted leaves the content out where it is not the ledger's.
+func (s *Server) toCommitted(tx storage.Transaction) (out *cairnv1.Transaction, err error) {
+	out = &cairnv1.Transaction{
+		Id:      tx.Receipt.ID.String(),
+		State:   cairnv1.TransactionState_COMMITTED,
+		Receipt: toReceipt(tx.Outcome, tx.Info.ID),
+		Height:  proto.Uint64(uint64(tx.Height)),
+		Index:   proto.Uint32(tx.Index),
 	}
-	return &cairnv1.Transaction{
-		Id:          tx.Receipt.ID.String(),
-		State:       cairnv1.TransactionState_COMMITTED,
-		Transaction: signed,
-		Decoded:     body,
-		Receipt:     toReceipt(tx.Outcome, tx.Info.ID),
-		Height:      proto.Uint64(uint64(tx.Height)),
-		Index:       proto.Uint32(tx.Index),
-	}, nil
+	if s.ledger != nil {
+		out.Transaction, out.Decoded, err = toSigned(tx.Tx)
+	}
+	return out, err
 }
 
 // toReceipt relies on the ledger's codes being those of cairn.v1.ReceiptCode.

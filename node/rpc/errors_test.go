@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -460,7 +461,7 @@ func TestExplain(t *testing.T) {
 	}{
 		{context.Canceled, cairnv1.ErrorReason_CANCELLED, codes.Canceled},
 		{fmt.Errorf("read: %w", context.DeadlineExceeded), cairnv1.ErrorReason_CANCELLED, codes.DeadlineExceeded},
-		{grpc.ErrClientConnClosing, cairnv1.ErrorReason_CANCELLED, codes.Canceled},
+		{status.Error(codes.Canceled, "the connection closes"), cairnv1.ErrorReason_CANCELLED, codes.Canceled},
 		{errDisk, cairnv1.ErrorReason_INTERNAL, codes.Internal},
 		{rateLimited(0), cairnv1.ErrorReason_RATE_LIMITED, codes.ResourceExhausted},
 	} {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,7 +61,7 @@ type fixture struct {
 	store     *storage.Store
 	pool      *mempool.Pool
 	server    *Server
-	status    *engine.Status
+	status    atomic.Pointer[engine.Status]
 	peers     []PeerStatus
 	internal  chan error // causes of INTERNAL errors
 
@@ -151,13 +152,13 @@ func build(t testing.TB, o options) *fixture {
 	f.pool = mempool.New(mempool.Config{
 		App: f.ledger, State: f.store.State, Now: time.Now, BlockTime: f.tip.Info.Timestamp, Limits: limits,
 	})
-	f.status = f.calm()
+	f.status.Store(f.calm())
 	for _, i := range f.committee.All()[1:] {
 		f.peers = append(f.peers, PeerStatus{ID: f.committee.ID(i), Connected: true})
 	}
 	cfg := Config{
 		Store: f.store, Pool: f.pool, Ledger: f.ledger, Genesis: f.genesis,
-		Status: func() *engine.Status { return f.status }, Peers: func() []PeerStatus { return f.peers },
+		Status: func() *engine.Status { return f.status.Load() }, Peers: func() []PeerStatus { return f.peers },
 		Name: "node-0", Version: "v1.2.3", Self: f.committee.ID(0),
 		Faucet:     &Faucet{Key: keyOf(faucetKey)},
 		Limits:     Limits{SubmitRate: -1, FaucetRate: -1},

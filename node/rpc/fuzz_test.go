@@ -41,8 +41,7 @@ func FuzzPageToken(f *testing.F) {
 func FuzzUnary(f *testing.F) {
 	node := build(f, defaults())
 	node.commit(node.transfer(0, 0).Encode())
-	// No deadline lies ahead of the margin, so that nothing waits.
-	node.server.limits.SubmitWaitMax = 0
+	// Nothing waits: there is no room for one more that does.
 	release := make([]func(), 0, node.server.limits.Waiting)
 	for range node.server.limits.Waiting {
 		give, _ := node.server.waiting.take()
@@ -133,18 +132,9 @@ type unaryMethod struct {
 }
 
 func unaryMethods(s *Server) (out []unaryMethod) {
-	for _, r := range []struct {
-		desc    *grpc.ServiceDesc
-		service any
-	}{
-		{&cairnv1.TransactionService_ServiceDesc, transactions{Server: s}},
-		{&cairnv1.AccountService_ServiceDesc, accounts{Server: s}},
-		{&cairnv1.BlockService_ServiceDesc, blocks{Server: s}},
-		{&cairnv1.NodeService_ServiceDesc, nodeInfo{Server: s}},
-		{&cairnv1.FaucetService_ServiceDesc, faucet{Server: s}},
-	} {
-		for _, m := range r.desc.Methods {
-			out = append(out, unaryMethod{m, r.service})
+	for _, one := range s.services() {
+		for _, m := range one.desc.Methods {
+			out = append(out, unaryMethod{m, one.implementation})
 		}
 	}
 	return out

@@ -23,7 +23,7 @@ type health struct {
 
 // Check implements grpc.health.v1.
 func (h health) Check(_ context.Context, req *healthv1.HealthCheckRequest) (*healthv1.HealthCheckResponse, error) {
-	if !isService(req.GetService()) {
+	if !h.isService(req.GetService()) {
 		return nil, status.Error(codes.NotFound, "unknown service")
 	}
 	return &healthv1.HealthCheckResponse{Status: h.serving()}, nil
@@ -33,8 +33,8 @@ func (h health) Check(_ context.Context, req *healthv1.HealthCheckRequest) (*hea
 func (h health) List(context.Context, *healthv1.HealthListRequest) (*healthv1.HealthListResponse, error) {
 	answer := &healthv1.HealthCheckResponse{Status: h.serving()}
 	out := &healthv1.HealthListResponse{Statuses: map[string]*healthv1.HealthCheckResponse{"": answer}}
-	for _, name := range services() {
-		out.Statuses[name] = answer
+	for _, one := range h.services() {
+		out.Statuses[one.desc.ServiceName] = answer
 	}
 	return out, nil
 }
@@ -45,7 +45,7 @@ func (h health) Watch(req *healthv1.HealthCheckRequest, stream grpc.ServerStream
 	defer tick.Stop()
 	for last := healthv1.HealthCheckResponse_UNKNOWN; ; {
 		now := healthv1.HealthCheckResponse_SERVICE_UNKNOWN
-		if isService(req.GetService()) {
+		if h.isService(req.GetService()) {
 			now = h.serving()
 		}
 		if now != last {
@@ -71,4 +71,7 @@ func (s *Server) serving() healthv1.HealthCheckResponse_ServingStatus {
 	return healthv1.HealthCheckResponse_NOT_SERVING
 }
 
-func isService(name string) bool { return name == "" || slices.Contains(services(), name) }
+// isService is true of the node as a whole, "", and of each service.
+func (s *Server) isService(name string) bool {
+	return name == "" || slices.ContainsFunc(s.services(), func(one published) bool { return one.desc.ServiceName == name })
+}

@@ -26,7 +26,6 @@ func TestNewRefuses(t *testing.T) {
 	for name, spoil := range map[string]func(*Config){
 		"no store":         func(c *Config) { c.Store = nil },
 		"no pool":          func(c *Config) { c.Pool = nil },
-		"no ledger":        func(c *Config) { c.Ledger = nil },
 		"no genesis":       func(c *Config) { c.Genesis = nil },
 		"negative number":  func(c *Config) { c.Limits.Streams = -1 },
 		"negative time":    func(c *Config) { c.Limits.Heartbeat = -1 },

@@ -19,10 +19,13 @@ type nodeInfo struct {
 
 // GetChain reads the chain's parameters.
 func (n nodeInfo) GetChain(context.Context, *cairnv1.GetChainRequest) (*cairnv1.Chain, error) {
-	params := n.ledger.Params()
+	var params ledger.Params
+	if n.ledger != nil {
+		params = n.ledger.Params()
+	}
 	tip := n.store.Tip()
 	return &cairnv1.Chain{
-		ChainId:       params.ChainID,
+		ChainId:       n.genesis.ChainID,
 		GenesisHash:   n.hash.String(),
 		CommitRule:    n.genesis.Rule.String(),
 		AddressPrefix: params.AddressPrefix,

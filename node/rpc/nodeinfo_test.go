@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
@@ -43,8 +44,8 @@ func TestGetChain(t *testing.T) {
 func TestGetStatus(t *testing.T) {
 	f := start(t)
 	f.commit()
-	f.status = f.calm()
-	f.status.HighTC = &consensus.TC{Round: 1}
+	f.status.Store(f.calm())
+	f.status.Load().HighTC = &consensus.TC{Round: 1}
 	want := &cairnv1.NodeStatus{
 		Version: "v1.2.3", Name: "node-0", ValidatorId: f.committee.ID(0).String(), Role: cairnv1.NodeRole_VALIDATOR,
 		Height: 1, Round: 2, Epoch: 1, Leader: f.committee.ID(1).String(), HighQcRound: 2, HighTcRound: 1,
@@ -90,23 +91,29 @@ func TestReadiness(t *testing.T) {
 			f.peers = []PeerStatus{{ID: consensus.ValidatorID{1}, Connected: true}, {ID: f.committee.ID(0), Connected: true},
 				{ID: f.committee.ID(1), Connected: true}, {ID: f.committee.ID(1), Connected: true}}
 		}, reasons: []string{"power 2 of 4"}},
-		{name: "two expiries", set: func(f *fixture) { f.status.Expiries = stalledAfter - 1; f.status.Timeouts = ids(f, 0, 1, 2) },
+		{name: "two expiries", set: func(f *fixture) {
+			f.status.Load().Expiries = stalledAfter - 1
+			f.status.Load().Timeouts = ids(f, 0, 1, 2)
+		},
 			missing: []int{3}},
-		{name: "three expiries", set: func(f *fixture) { f.status.Expiries = stalledAfter; f.status.Timeouts = ids(f, 0, 2) },
+		{name: "three expiries", set: func(f *fixture) { f.status.Load().Expiries = stalledAfter; f.status.Load().Timeouts = ids(f, 0, 2) },
 			reasons: []string{"stalled in round 1: its timer expired 3 times without a new certificate; nothing heard from b, d"}, missing: []int{1, 3}},
-		{name: "no timeout yet", set: func(f *fixture) { f.status.Expiries = stalledAfter; f.status.Voters = ids(f, 0, 1, 2) },
+		{name: "no timeout yet", set: func(f *fixture) { f.status.Load().Expiries = stalledAfter; f.status.Load().Voters = ids(f, 0, 1, 2) },
 			reasons: []string{"nothing heard from d"}, missing: []int{3}},
-		{name: "all are heard", set: func(f *fixture) { f.status.Expiries = stalledAfter; f.status.Timeouts = ids(f, 0, 1, 2, 3) },
+		{name: "all are heard", set: func(f *fixture) {
+			f.status.Load().Expiries = stalledAfter
+			f.status.Load().Timeouts = ids(f, 0, 1, 2, 3)
+		},
 			reasons: []string{"without a new certificate"}},
-		{name: "a few heights behind", set: func(f *fixture) { f.status.Fetching = far(syncingFrom) }},
-		{name: "fetching", set: func(f *fixture) { f.status.Fetching = far(syncingFrom + 1) }, reasons: []string{"catching up: at height 0 of 6"}},
+		{name: "a few heights behind", set: func(f *fixture) { f.status.Load().Fetching = far(syncingFrom) }},
+		{name: "fetching", set: func(f *fixture) { f.status.Load().Fetching = far(syncingFrom + 1) }, reasons: []string{"catching up: at height 0 of 6"}},
 		{name: "behind what is committed", set: func(f *fixture) {
-			f.status.CommitQC = f.certify(consensus.BlockInfo{Epoch: 1, Round: 100, Height: 41}, far(40))
+			f.status.Load().CommitQC = f.certify(consensus.BlockInfo{Epoch: 1, Round: 100, Height: 41}, far(40))
 		}, reasons: []string{"catching up: at height 0 of 40"}},
-		{name: "not begun", set: func(f *fixture) { f.status = nil }, reasons: []string{"starting"}},
+		{name: "not begun", set: func(f *fixture) { f.status.Store(nil) }, reasons: []string{"starting"}},
 		{name: "stopping", set: func(f *fixture) { f.server.Shutdown() }, reasons: []string{"stopping"}},
 		{name: "all at once", set: func(f *fixture) {
-			f.peers, f.status.Fetching, f.status.Expiries = nil, far(50), stalledAfter
+			f.peers, f.status.Load().Fetching, f.status.Load().Expiries = nil, far(50), stalledAfter
 		}, reasons: []string{"no quorum", "catching up", "stalled"}, missing: []int{0, 1, 2, 3}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -128,7 +135,8 @@ func TestReadiness(t *testing.T) {
 			if got.GetReady() {
 				want = healthv1.HealthCheckResponse_SERVING
 			}
-			for _, name := range append(services(), "") {
+			for _, one := range append(f.server.services(), published{desc: &grpc.ServiceDesc{}}) {
+				name := one.desc.ServiceName
 				if answer := must(f.health.Check(t.Context(), &healthv1.HealthCheckRequest{Service: name})); answer.GetStatus() != want {
 					t.Errorf("health of %q: %v", name, answer)
 				}
@@ -154,8 +162,8 @@ func TestSyncStatus(t *testing.T) {
 			t.Errorf("last commit at %d", got)
 		}
 		target := consensus.BlockInfo{Epoch: 1, Round: 120, Height: 110, ID: consensus.Hash{1}}
-		f.status = &engine.Status{}
-		f.status.Fetching = target
+		f.status.Store(&engine.Status{})
+		f.status.Load().Fetching = target
 		f.peers[1].Fetching = true
 		for range 10 { // two each second
 			pass(500 * time.Millisecond)
@@ -184,7 +192,7 @@ func TestSyncStatus(t *testing.T) {
 		if got := read(); got.GetBlocksPerSecond() != 0 || got.GetEta() != nil {
 			t.Errorf("nothing was committed for a minute: %v", got)
 		}
-		f.status = f.calm()
+		f.status.Store(f.calm())
 		if got := read(); !got.GetSynced() || got.GetTargetHeight() != 61 && got.GetTargetHeight() != 60 || got.GetEta() != nil {
 			t.Errorf("caught up: %v", got)
 		}
@@ -246,10 +254,10 @@ func TestHealthWatch(t *testing.T) {
 		}
 		want(healthv1.HealthCheckResponse_SERVING)
 		synctest.Wait()
-		f.status = nil
+		f.status.Store(nil)
 		want(healthv1.HealthCheckResponse_NOT_SERVING)
 		synctest.Wait()
-		f.status = f.calm()
+		f.status.Store(f.calm())
 		want(healthv1.HealthCheckResponse_SERVING)
 
 		unknown := must(f.health.Watch(t.Context(), &healthv1.HealthCheckRequest{Service: "weather"}))
@@ -267,4 +275,33 @@ func TestHealthWatch(t *testing.T) {
 		_, err := unknown.Recv()
 		wantReason(t, err, cairnv1.ErrorReason_SHUTTING_DOWN)
 	})
+}
+
+func TestReady(t *testing.T) {
+	f := start(t)
+	if ready, reasons := f.server.Ready(); !ready || len(reasons) != 0 {
+		t.Errorf("%v, %q", ready, reasons)
+	}
+	f.status.Store(nil)
+	if ready, reasons := f.server.Ready(); ready || len(reasons) != 1 {
+		t.Errorf("%v, %q", ready, reasons)
+	}
+}
+
+// A node with another application serves its chain, and says that it has no accounts.
+func TestAnotherApplication(t *testing.T) {
+	f := start(t, configured(func(c *Config) { c.Ledger = nil }))
+	tx := f.transfer(0, 0)
+	f.commit(tx.Encode())
+	got := must(f.blocks.GetBlock(t.Context(), byHeight(1))).GetTransactions()[0]
+	if got.GetId() != tx.ID().String() || got.GetReceipt() == nil || got.GetTransaction() != nil || got.GetDecoded() != nil {
+		t.Errorf("%v", got)
+	}
+	if chain := must(f.node.GetChain(t.Context(), &cairnv1.GetChainRequest{})); chain.GetChainId() != testChain || chain.GetAddressPrefix() != "" {
+		t.Errorf("%v", chain)
+	}
+	_, err := f.accounts.GetAccount(t.Context(), &cairnv1.GetAccountRequest{Address: addressOf(0)})
+	wantReason(t, err, cairnv1.ErrorReason_UNIMPLEMENTED)
+	_, err = f.submit(t.Context(), tx, 0)
+	wantReason(t, err, cairnv1.ErrorReason_UNIMPLEMENTED)
 }

@@ -30,12 +30,14 @@ import (
 	"github.com/cairnchain/cairn/storage"
 )
 
-// Config is what a Server is made from. Store, Pool, Ledger and Genesis are required.
+// Config is what a Server is made from. Store, Pool and Genesis are required.
 type Config struct {
 	Store   *storage.Store
 	Pool    *mempool.Pool
-	Ledger  *ledger.Ledger
 	Genesis *consensus.Genesis
+	// Ledger is the node's application. Nil: it has another one; then only blocks, status and health are served, and the
+	// transactions in a block come without their content.
+	Ledger *ledger.Ledger
 
 	// Status returns the engine's newest status; nil while the engine has not begun, and then the node is not ready.
 	Status func() *engine.Status
@@ -109,8 +111,8 @@ type Server struct {
 // Errors: of a Config without a required part, with a limit that is negative, or with a faucet whose amount is above its
 // maximum.
 func New(cfg Config) (*Server, error) {
-	if cfg.Store == nil || cfg.Pool == nil || cfg.Ledger == nil || cfg.Genesis == nil {
-		return nil, errors.New("rpc: store, pool, ledger and genesis are required")
+	if cfg.Store == nil || cfg.Pool == nil || cfg.Genesis == nil {
+		return nil, errors.New("rpc: store, pool and genesis are required")
 	}
 	limits, err := cfg.Limits.complete()
 	if err != nil {
@@ -155,21 +157,32 @@ func New(cfg Config) (*Server, error) {
 // Register adds the services to a grpc.Server that was made with ServerOptions. The gateway must call that server over
 // a connection: a stream does not work without one.
 func (s *Server) Register(to grpc.ServiceRegistrar) {
-	to.RegisterService(&cairnv1.TransactionService_ServiceDesc, transactions{Server: s})
-	to.RegisterService(&cairnv1.AccountService_ServiceDesc, accounts{Server: s})
-	to.RegisterService(&cairnv1.BlockService_ServiceDesc, blocks{Server: s})
-	to.RegisterService(&cairnv1.NodeService_ServiceDesc, nodeInfo{Server: s})
-	to.RegisterService(&cairnv1.FaucetService_ServiceDesc, faucet{Server: s})
+	for _, one := range s.services() {
+		to.RegisterService(one.desc, one.implementation)
+	}
 	healthv1.RegisterHealthServer(to, health{Server: s})
 }
 
-// services are the names that the health service knows, beside "" for the node as a whole.
-func services() []string {
-	return []string{
-		cairnv1.TransactionService_ServiceDesc.ServiceName, cairnv1.AccountService_ServiceDesc.ServiceName,
-		cairnv1.BlockService_ServiceDesc.ServiceName, cairnv1.NodeService_ServiceDesc.ServiceName,
-		cairnv1.FaucetService_ServiceDesc.ServiceName,
+// published is a service with what answers for it.
+type published struct {
+	desc           *grpc.ServiceDesc
+	implementation any
+}
+
+// services are what the node publishes, beside health.
+func (s *Server) services() []published {
+	out := []published{
+		{&cairnv1.BlockService_ServiceDesc, blocks{Server: s}},
+		{&cairnv1.NodeService_ServiceDesc, nodeInfo{Server: s}},
 	}
+	if s.ledger != nil {
+		out = append(out,
+			published{&cairnv1.TransactionService_ServiceDesc, transactions{Server: s}},
+			published{&cairnv1.AccountService_ServiceDesc, accounts{Server: s}},
+			published{&cairnv1.FaucetService_ServiceDesc, faucet{Server: s}},
+		)
+	}
+	return out
 }
 
 // Run watches the commits until ctx ends, for the times and rates that GetStatus and GetSyncStatus tell. Everything

@@ -42,7 +42,7 @@ func (s *Server) unseal(kind, token string, heights ...*consensus.Height) error 
 		return errToken
 	}
 	raw, err := tokenText.DecodeString(token)
-	if err != nil {
+	if err != nil || len(raw) != size { // the decoder passes over line breaks
 		return errToken
 	}
 	r := canonical.NewReader(raw)

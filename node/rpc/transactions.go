@@ -66,7 +66,7 @@ func (t transactions) GetTransaction(ctx context.Context, req *cairnv1.GetTransa
 	var out *cairnv1.Transaction
 	switch committed, err := r.Transaction(id); {
 	case err == nil:
-		out, err = toCommitted(committed)
+		out, err = t.toCommitted(committed)
 		if err != nil {
 			return nil, err
 		}
@@ -150,6 +150,7 @@ func blame(err error, tx ledger.Transaction) error {
 		f.fields = []violation{{"transaction.signature", f.message}}
 	case app.ReasonTooLarge:
 		f.fields = []violation{{"transaction", f.message}}
+	default: // of the moment, not of the transaction
 	}
 	return f
 }

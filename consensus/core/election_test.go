@@ -1,0 +1,124 @@
+package core
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/consensus/consensustest"
+)
+
+// table prints an election's slots by the names of the validators.
+func table(c *consensustest.Committee, e *election) string {
+	var out strings.Builder
+	for _, id := range e.slots {
+		v, _ := c.Set.Get(id)
+		out.WriteString(v.Name)
+	}
+	return out.String()
+}
+
+func TestElectionTable(t *testing.T) {
+	for want, powers := range map[string][]consensus.Power{
+		"a":       {7},
+		"abcd":    {1, 1, 1, 1},
+		"aabacaa": {5, 1, 1}, // the example of nginx, whose rule this is
+		"abca":    {2, 1, 1},
+		"bcabcb":  {1, 3, 2},
+	} {
+		c := consensustest.New(powers...)
+		if got := table(c, newElection(c.Set, 1)); got != want {
+			t.Errorf("powers %v: %s, want %s", powers, got, want)
+		}
+		for i := range powers { // the ratio counts, not the numbers
+			powers[i] *= 1000
+		}
+		c = consensustest.New(powers...)
+		if got := table(c, newElection(c.Set, 1)); got != want {
+			t.Errorf("powers %v: %s, want %s", powers, got, want)
+		}
+	}
+}
+
+// TestElectionShares: everybody has a slot, nobody more than its due by a whole one, and the table is never too large.
+func TestElectionShares(t *testing.T) {
+	crowd := slices.Repeat([]consensus.Power{1}, consensus.MaxValidators)
+	crowd[7] = consensus.MaxPower
+	rising := make([]consensus.Power, 100)
+	for i := range rising {
+		rising[i] = consensus.Power(i*i*7919 + 1)
+	}
+	for _, powers := range [][]consensus.Power{
+		{1}, {consensus.MaxPower}, {1, 1023}, {1, 1024}, {consensus.MaxPower, consensus.MaxPower - 1, 1}, crowd, rising,
+		slices.Repeat([]consensus.Power{consensus.MaxPower}, consensus.MaxValidators),
+	} {
+		c := consensustest.New(powers...)
+		e := newElection(c.Set, 1)
+		if len(e.slots) > maxSlots {
+			t.Errorf("%d validators: %d slots", c.Len(), len(e.slots))
+		}
+		counts := map[consensus.ValidatorID]int{}
+		for _, id := range e.slots {
+			counts[id]++
+		}
+		for _, v := range c.Set.Members() {
+			due := float64(v.Power) / float64(c.Set.TotalPower()) * float64(len(e.slots))
+			if n := counts[v.ID]; n < 1 || float64(n) > due+2 || float64(n) < due-float64(c.Len())*due/maxSlots-2 {
+				t.Errorf("%d validators, power %d: %d slots, due %.2f", c.Len(), v.Power, n, due)
+			}
+		}
+	}
+}
+
+func TestLeaderSlots(t *testing.T) {
+	c := consensustest.New(1, 1, 1)
+	for contiguous, want := range map[consensus.Round]string{1: "abcabcab", 2: "aabbccaa", 3: "aaabbbcc"} {
+		e := newElection(c.Set, contiguous)
+		var got strings.Builder
+		for r := consensus.Round(1); r <= 8; r++ {
+			v, _ := c.Set.Get(e.leader(r))
+			got.WriteString(v.Name)
+		}
+		if got.String() != want {
+			t.Errorf("slots of %d: %s, want %s", contiguous, got.String(), want)
+		}
+		if !e.leader(0).IsZero() {
+			t.Error("round 0 has a leader")
+		}
+		if e.leader(^consensus.Round(0)).IsZero() {
+			t.Error("the last round has none")
+		}
+	}
+}
+
+// TestSkipped: the leaders of the rounds strictly between a block and its parent, of the last SkippedWindow of them.
+func TestSkipped(t *testing.T) {
+	c := consensustest.New(consensustest.Equal(9)...)
+	core := &Core{cfg: Config{Validators: c.Set}, election: newElection(c.Set, 2)}
+	naive := func(parent, round consensus.Round) []byte {
+		var out []byte
+		for r := consensus.Round(1); r < round; r++ {
+			if r <= parent || round-r > consensus.SkippedWindow {
+				continue
+			}
+			if out == nil {
+				out = make([]byte, 2)
+			}
+			i := c.Leader(r)
+			out[i/8] |= 1 << (i % 8)
+		}
+		return out
+	}
+	for parent := range consensus.Round(20) {
+		for _, gap := range []consensus.Round{1, 2, 3, 5, 17, 18, 19, 63, 64, 65, 66, 100} {
+			got, want := core.skipped(parent, parent+gap), naive(parent, parent+gap)
+			if !slices.Equal(got, want) || (got == nil) != (gap == 1) {
+				t.Errorf("from %d to %d: %x, want %x", parent, parent+gap, got, want)
+			}
+		}
+	}
+	if got := core.skipped(3, 1<<62); !slices.Equal(got, []byte{0xff, 1}) {
+		t.Errorf("over a huge gap: %x", got)
+	}
+}

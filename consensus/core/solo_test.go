@@ -1,0 +1,213 @@
+package core_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/consensus/consensustest"
+	"github.com/cairnchain/cairn/consensus/core"
+	"github.com/cairnchain/cairn/consensus/safety"
+)
+
+// solo is one core, the last of four validators, whose peers are played by the test.
+type solo struct {
+	t *testing.T
+	*consensustest.Committee
+	v     *consensus.Verifier
+	core  *core.Core
+	last  core.Effects
+	notes []string
+}
+
+func newSolo(t *testing.T) *solo {
+	s := &solo{t: t, Committee: consensustest.New(consensustest.Equal(4)...)}
+	s.v = s.Verifier()
+	s.v.Cache = cache{}
+	genesis := must(s.v.QC(s.GenesisQC()))
+	s.core, s.last = core.New(core.Config{
+		Domain: s.Domain, Validators: s.Set, Self: s.ID(3), ContiguousRounds: 2, Timing: core.DefaultTiming(),
+	}, core.Recovery{
+		Now: start, Safety: safety.Initial(consensus.FirstEpoch), Root: s.Root, Proof: genesis, HighQC: genesis,
+	})
+	return s
+}
+
+// step hands over an event and executes whatever is asked for.
+func (s *solo) step(ev core.Event) core.Effects {
+	s.last = s.core.Step(ev)
+	effects := s.last
+	for _, n := range effects.Notes {
+		s.notes = append(s.notes, fmt.Sprintf("%T %+v", n, n))
+	}
+	for _, b := range effects.Execute {
+		s.step(core.BlockExecuted{At: core.At(start), Info: consensustest.Outcome(b)})
+	}
+	s.last = effects
+	return effects
+}
+
+func (s *solo) sync(qc *consensus.QC, tc *consensus.TC) consensus.Verified[*consensus.SyncInfo] {
+	return must(s.v.SyncInfo(&consensus.SyncInfo{HighQC: qc, TC: tc}))
+}
+
+func (s *solo) propose(b *consensus.Block, tc *consensus.TC) {
+	s.step(core.ProposalReceived{
+		At: core.At(start), From: b.Proposer, Proposal: must(s.v.Proposal(s.Proposal(b, tc))), Sync: s.sync(s.GenesisQC(), nil),
+	})
+}
+
+// count counts the notes since the last call that contain all words.
+func (s *solo) count(words ...string) (n int) {
+	for _, note := range s.notes {
+		all := true
+		for _, w := range words {
+			all = all && strings.Contains(note, w)
+		}
+		if all {
+			n++
+		}
+	}
+	return n
+}
+
+// TestFullTree: beyond MaxUncommitted a core drops uncertified blocks of old rounds and proposes empty blocks; the
+// current round's first proposal, and what is certified, is never refused.
+func TestFullTree(t *testing.T) {
+	s := newSolo(t)
+	genesis := s.GenesisQC()
+	tcOf := func(round consensus.Round) *consensus.TC {
+		if round == 0 {
+			return nil
+		}
+		return s.TC(round, genesis, genesis, genesis, nil)
+	}
+	round := consensus.Round(0)
+	for s.core.Status().Tree < core.MaxUncommitted {
+		round++
+		for i := range core.MaxPerRoundAuthor {
+			s.propose(s.Block(genesis, round, nil, fmt.Sprintf("block %d", i)), tcOf(round-1))
+		}
+	}
+	if got := s.core.Status().Tree; got != core.MaxUncommitted {
+		t.Fatalf("%d blocks", got)
+	}
+	if s.count("ProposalRejected") != 0 {
+		t.Fatalf("rejected before the tree was full: %v", s.notes)
+	}
+	next := round + 1
+	s.step(core.SyncInfoReceived{At: core.At(start), From: s.ID(0), Sync: s.sync(genesis, tcOf(round))})
+	s.propose(s.Block(genesis, next, nil, "first"), tcOf(round))
+	if s.core.Status().Tree != core.MaxUncommitted+1 {
+		t.Error("the current round's first proposal was refused")
+	}
+	s.propose(s.Block(genesis, next, nil, "second"), tcOf(round))
+	if s.count("ProposalRejected", "full") != 1 {
+		t.Error("a second proposal of the current round was taken into a full tree")
+	}
+	certified := s.Block(genesis, next, nil, "third")
+	s.step(core.SyncInfoReceived{At: core.At(start), From: s.ID(0), Sync: s.sync(s.QC(consensustest.Data(certified)), nil)})
+	s.propose(certified, tcOf(round))
+	if s.core.Status().Tree != core.MaxUncommitted+2 {
+		t.Error("a certified block was refused")
+	}
+	s.propose(s.Block(genesis, next+1, nil, "late"), tcOf(next))
+	high := s.QC(consensustest.Data(certified))
+	for r := next + 1; ; r++ { // on to a round that we lead
+		tc := s.TC(r, high, high, high, nil)
+		s.step(core.SyncInfoReceived{At: core.At(start), From: s.ID(0), Sync: s.sync(high, tc)})
+		if b := s.last.Build; b != nil {
+			if !b.Empty || b.Round != r+1 || b.Proposer != s.ID(3) || b.Parent.ID != certified.ID() || b.Height != 2 {
+				t.Errorf("build %+v", b)
+			}
+			break
+		}
+		if r > next+10 {
+			t.Fatal("never asked to build")
+		}
+	}
+}
+
+// TestOrphanLimit: of the proposals that wait for their parents the lowest rounds are dropped, and the others are taken
+// in when the parents come.
+func TestOrphanLimit(t *testing.T) {
+	s := newSolo(t)
+	const extra = 3
+	chain, _ := s.Chain(s.GenesisQC(), 1+extra+core.MaxOrphans)
+	for _, b := range chain[1:] {
+		s.propose(b, nil)
+	}
+	if held := s.count("ProposalHeld"); held != len(chain)-1 {
+		t.Fatalf("%d were held", held)
+	}
+	if s.core.Status().Tree != 0 {
+		t.Fatal("an orphan is in the tree")
+	}
+	var request consensus.FetchRequest
+	var peer consensus.ValidatorID
+	for _, f := range s.last.Fetch {
+		request, peer = f.Request, f.Peer
+	}
+	if request.Target.IsNone() { // asked when the first one came
+		request, peer = consensus.FetchRequest{Target: s.core.Status().Fetching, From: 1}, s.ID(0)
+	}
+	blocks := chain[:1]
+	if request.Target.ID != chain[0].ID() {
+		t.Fatalf("fetches %v", request.Target)
+	}
+	answer := must(s.v.Chunk(request, &consensus.Chunk{Blocks: blocks}))
+	s.step(core.BlocksFetched{At: core.At(start), Peer: peer, Target: request.Target.ID, Chunk: answer})
+	if s.count("ProposalAccepted") != 0 {
+		t.Error("a dropped orphan was taken in")
+	}
+	// The fetch goes on to the high QC's block; an answer with the dropped ones adopts the rest.
+	rest := consensus.FetchRequest{Target: s.core.Status().Fetching, From: 2}
+	answer = must(s.v.Chunk(rest, &consensus.Chunk{Blocks: chain[1 : 1+extra], Certificate: chain[1+extra].QC}))
+	s.step(core.BlocksFetched{At: core.At(start), Peer: peer, Target: rest.Target.ID, Chunk: answer})
+	if got := s.count("ProposalAccepted"); got != core.MaxOrphans {
+		t.Errorf("%d orphans were taken in, want %d: %v", got, core.MaxOrphans, s.notes)
+	}
+	if high := s.core.Status().HighQC; s.core.Status().Root.ID != high.Commit().ID {
+		t.Errorf("root %v, want %v", s.core.Status().Root, high.Commit())
+	}
+}
+
+// TestVoteWindow: votes are kept up to VoteWindow rounds ahead.
+func TestVoteWindow(t *testing.T) {
+	s := newSolo(t)
+	for ahead := range core.VoteWindow + 3 {
+		b := s.Block(s.GenesisQC(), 1+ahead, nil)
+		vote := must(s.v.Vote(s.Vote(0, consensustest.Data(b))))
+		s.notes = nil
+		s.step(core.VoteReceived{At: core.At(start), From: s.ID(0), Vote: vote, Sync: s.sync(s.GenesisQC(), nil)})
+		if kept := s.count("VoteCounted") == 1; kept != (ahead <= core.VoteWindow) || kept == (s.count("MessageDropped") == 1) {
+			t.Errorf("a vote %d rounds ahead: %v", ahead, s.notes)
+		}
+	}
+}
+
+// TestUnexpectedAnswers: answers to nothing that was asked change nothing.
+func TestUnexpectedAnswers(t *testing.T) {
+	s := newSolo(t)
+	b := s.Block(s.GenesisQC(), 1, nil, "x")
+	chunk := must(s.v.Chunk(consensus.FetchRequest{Target: consensustest.Outcome(b), From: 1}, &consensus.Chunk{Blocks: []*consensus.Block{b}}))
+	for name, ev := range map[string]core.Event{
+		"executed":       core.BlockExecuted{At: core.At(start), Info: consensustest.Outcome(b)},
+		"invalid":        core.BlockExecuted{At: core.At(start), Info: consensus.BlockInfo{ID: b.ID()}, Invalid: errPoison},
+		"payload":        core.PayloadBuilt{At: core.At(start), Round: 1, Parent: s.Root.ID, Payload: [][]byte{{1}}},
+		"blocks":         core.BlocksFetched{At: core.At(start), Peer: s.ID(0), Target: b.ID(), Chunk: chunk},
+		"failure":        core.FetchFailed{At: core.At(start), Peer: s.ID(0), Target: b.ID(), Reason: "none"},
+		"timer":          core.TimerFired{At: core.At(start)},
+		"our own return": core.PeerConnected{At: core.At(start), Peer: s.ID(3)},
+	} {
+		before := s.core.Status()
+		e := s.step(ev)
+		if e.Save != nil || len(e.Send) > 0 || e.Build != nil || len(e.Execute)+len(e.Fetch)+len(e.Commit) > 0 || e.Halt != nil {
+			t.Errorf("%s: %+v", name, e)
+		}
+		if after := s.core.Status(); after.Round != before.Round || after.Tree != before.Tree || after.LastVoted != before.LastVoted {
+			t.Errorf("%s: status %+v", name, after)
+		}
+	}
+}
