@@ -106,7 +106,7 @@ func (n *Node) openTelemetry() error {
 		Logger:         n.log,
 		OTLPEndpoint:   n.opts.Settings.Telemetry.OTLP,
 		SampleRounds:   n.opts.Settings.Telemetry.SampleRounds,
-		SampleRequests: n.opts.Settings.Telemetry.SampleRounds,
+		SampleRequests: n.opts.Settings.Telemetry.SampleRequests,
 		Exporter:       n.opts.SpanExporter,
 	})
 	if err != nil {
@@ -142,8 +142,10 @@ func (n *Node) openNetwork() error {
 		n.again[p.ID] = make(chan struct{}, 1)
 	}
 	var err error
-	n.network, err = peer.New(cfg, inbound{n})
-	return err
+	if n.network, err = peer.New(cfg, inbound{n}); err != nil {
+		return err
+	}
+	return n.telemetry.RegisterPeers(n.network.Peers)
 }
 
 // openEngine recovers the state of consensus. What it sends before the network runs is lost, and repeated to each peer
@@ -191,6 +193,7 @@ func (n *Node) followFetch(what core.Note) {
 		n.fetching.Store(&what.Peer)
 	case core.FetchEnded:
 		n.fetching.Store(nil)
+	default:
 	}
 }
 

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-
 	"github.com/cairnchain/cairn/client"
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/node/keys"
@@ -22,20 +20,20 @@ type cluster struct {
 	t       *testing.T
 	network *Network
 	members []*clusterMember
+	otlp    string // telemetry.otlp of all members
 
 	mu     sync.Mutex
 	signed map[string]string // everything validators sent each other: validator, kind, round -> content
 }
 
 type clusterMember struct {
-	c        *cluster
-	home     Home
-	address  string // of its peers' listener; the same after a restart
-	node     *Node
-	stop     context.CancelFunc
-	done     chan error
-	client   *client.Client
-	exporter sdktrace.SpanExporter
+	c       *cluster
+	home    Home
+	address string // of its peers' listener; the same after a restart
+	node    *Node
+	stop    context.CancelFunc
+	done    chan error
+	client  *client.Client
 }
 
 func newCluster(t *testing.T, validators int) *cluster {
@@ -78,6 +76,7 @@ func (m *clusterMember) settings() Settings {
 		m.c.t.Fatal(err)
 	}
 	s.RPC.Address, s.REST.Address, s.Metrics.Address, s.Peer.Address = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", m.address
+	s.Telemetry.OTLP = m.c.otlp
 	for i := range s.Peers {
 		for j, home := range m.c.network.Homes() {
 			key, err := home.ValidatorKey(keys.Passphrase{})
@@ -96,7 +95,7 @@ func (m *clusterMember) start(listener net.Listener) {
 	t := m.c.t
 	t.Helper()
 	n, err := New(Options{
-		Home: m.home, Settings: m.settings(), PeerListener: listener, SpanExporter: m.exporter,
+		Home: m.home, Settings: m.settings(), PeerListener: listener,
 		Received: m.c.record, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {

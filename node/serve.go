@@ -124,9 +124,11 @@ func (n *Node) peers() []rpc.PeerStatus {
 // Run runs the node until ctx ends, then stops it and returns nil; or until something in it fails for good, and returns
 // that. Everything it started has ended and every file is closed then. Run once.
 func (n *Node) Run(ctx context.Context) error {
+	if err := n.telemetry.Start(ctx); err != nil {
+		return errors.Join(err, n.Close())
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, part := range []func(context.Context) error{
-		n.telemetry.Start,
 		func(ctx context.Context) error { return n.loop.Run(ctx, n.engine) },
 		n.network.Run,
 		n.services.Run,

@@ -85,8 +85,9 @@ type BlockSettings struct {
 
 // TelemetrySettings are about traces.
 type TelemetrySettings struct {
-	OTLP         string  `key:"otlp" flag:"otlp" env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"OTLP gRPC endpoint that spans are sent to, host:port or http://host:port; empty: none"`
-	SampleRounds float64 `key:"sample-rounds" default:"1.0" help:"share of the rounds that are traced, 0 to 1; all nodes pick the same rounds"`
+	OTLP           string  `key:"otlp" flag:"otlp" env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"OTLP gRPC endpoint that spans are sent to, host:port or http://host:port; empty: none"`
+	SampleRounds   float64 `key:"sample-rounds" default:"1.0" help:"share of the rounds that are traced, 0 to 1; all nodes pick the same rounds"`
+	SampleRequests float64 `key:"sample-requests" default:"1.0" help:"share of the API's requests that are traced, 0 to 1, where the caller's traceparent does not decide"`
 }
 
 // LogSettings are about log lines.

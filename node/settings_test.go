@@ -140,7 +140,7 @@ func TestDefaultsAreValidAndAsDocumented(t *testing.T) {
 		Consensus: ConsensusSettings{time.Second, 1.2, 10 * time.Second, 10 * time.Second},
 		Mempool:   MempoolSettings{50_000, 64 << 20, 100, 10 * time.Minute},
 		Block:     BlockSettings{5000, 2 << 20},
-		Telemetry: TelemetrySettings{"", 1},
+		Telemetry: TelemetrySettings{"", 1, 1},
 		Log:       LogSettings{"info", "text"},
 	}
 	if diff := cmp.Diff(want, s); diff != "" {
@@ -203,6 +203,8 @@ func TestLoadRefuses(t *testing.T) {
 		"cap below base":    {"consensus:\n  round-timeout-cap: 1ms\n", "consensus.round-timeout-cap", "below"},
 		"origin":            {"rest:\n  cors-origins: [example.com]\n", "rest.cors-origins", "http://"},
 		"otlp":              {"telemetry:\n  otlp: ftp://x\n", "telemetry.otlp", "host:port"},
+		"otlp with path":    {"telemetry:\n  otlp: http://x:4317/v1/traces\n", "telemetry.otlp", "more than a host"},
+		"otlp without host": {"telemetry:\n  otlp: :4317\n", "telemetry.otlp", "empty"},
 		"level":             {"log:\n  level: loud\n", "log.level", "debug, info"},
 		"peers no list":     {"peers: 5\n", "peers", "want a list"},
 		"peer key":          {"peers: [{name: a, adress: b}]\n", "peers", "did you mean address?"},
@@ -264,6 +266,8 @@ func TestValidateLimits(t *testing.T) {
 		{"consensus.round-timeout-growth", func(s *Settings, n int) { s.Consensus.RoundTimeoutGrowth = float64(n) },
 			[]int{1, 10}, []int{0, 11}},
 		{"telemetry.sample-rounds", func(s *Settings, n int) { s.Telemetry.SampleRounds = float64(n) }, []int{0, 1}, []int{-1, 2}},
+		{"telemetry.sample-requests", func(s *Settings, n int) { s.Telemetry.SampleRequests = float64(n) },
+			[]int{0, 1}, []int{-1, 2}},
 	} {
 		for _, n := range append(test.in, test.out...) {
 			s := DefaultSettings()

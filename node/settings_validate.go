@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"math"
 	"net"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/signature"
+	"github.com/cairnchain/cairn/node/telemetry"
 )
 
 // minBody is the smallest rest.max-body: less would not take a transfer.
@@ -41,8 +41,12 @@ func (s Settings) Validate() error {
 	check(c.IdleBlockInterval > 0, "consensus.idle-block-interval", "%v must be positive", c.IdleBlockInterval)
 
 	t := s.Telemetry
-	check(t.OTLP == "" || checkEndpoint(t.OTLP) == nil, "telemetry.otlp", "%q: %v", t.OTLP, checkEndpoint(t.OTLP))
+	if t.OTLP != "" {
+		err := telemetry.CheckEndpoint(t.OTLP)
+		check(err == nil, "telemetry.otlp", "%v", err)
+	}
 	check(t.SampleRounds >= 0 && t.SampleRounds <= 1, "telemetry.sample-rounds", "%v must be in 0…1", t.SampleRounds)
+	check(t.SampleRequests >= 0 && t.SampleRequests <= 1, "telemetry.sample-requests", "%v must be in 0…1", t.SampleRequests)
 
 	levels, formats := []string{"debug", "info", "warn", "error"}, []string{"text", "json"}
 	check(slices.Contains(levels, s.Log.Level), "log.level", "%q is none of %s", s.Log.Level, strings.Join(levels, ", "))
@@ -115,18 +119,6 @@ func checkHostPort(address string) error {
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > math.MaxUint16 {
 		return fmt.Errorf("port %q must be a number in 0…%d", port, math.MaxUint16)
-	}
-	return nil
-}
-
-// checkEndpoint wants host:port, with or without http:// or https:// before it.
-func checkEndpoint(endpoint string) error {
-	if !strings.Contains(endpoint, "://") {
-		return checkHostPort(endpoint)
-	}
-	u, err := url.Parse(endpoint)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return errors.New("want host:port, http://host:port or https://host:port")
 	}
 	return nil
 }

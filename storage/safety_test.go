@@ -133,7 +133,7 @@ func TestSafetyRecordOnDevice(t *testing.T) {
 	if err := record.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := storage.OpenSafetyRecord(filepath.Join(dir, "none"), id); !errors.Is(err, os.ErrNotExist) {
+	if _, err := storage.OpenSafetyRecord(filepath.Join(dir, "none"), id); !errors.Is(err, storage.ErrSafetyMissing) {
 		t.Fatalf("open without a folder: %v", err)
 	}
 }

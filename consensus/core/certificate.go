@@ -138,7 +138,7 @@ func (c *Core) commitBlock(n *node, proof *consensus.QC) {
 		qc = proof
 	}
 	c.effects.Commit = append(c.effects.Commit, Commit{Block: n.block, Info: n.info, QC: qc, Proof: proof})
-	c.note(Committed{Info: n.info, Proof: proof, Empty: n.block.IsEmpty()})
+	c.note(Committed{Info: n.info, Proof: proof, Transactions: len(n.block.Payload)})
 	c.tree.reroot(n)
 }
 

@@ -234,7 +234,10 @@ func (c *cluster) nextTimer() (first time.Time) {
 // arrive, each after one latency, or stay in the queue.
 func (c *cluster) advance(d time.Duration, deliver bool) {
 	end := c.now.Add(d)
-	for {
+	for count := 0; ; count++ {
+		if count > 100*maxWaves {
+			c.t.Fatalf("time does not get beyond %v", c.now.Sub(start))
+		}
 		if deliver && len(c.queue) > 0 {
 			if c.now.Add(latency).After(end) {
 				break

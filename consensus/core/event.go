@@ -10,7 +10,10 @@ import (
 // goes back. Events with a message carry it Verified: the core cannot be handed an unchecked one.
 //
 //sumtype:decl
-type Event interface{ at() time.Time }
+type Event interface {
+	at() time.Time
+	event()
+}
 
 // At is the time of an event.
 type At time.Time
@@ -91,3 +94,15 @@ type FetchFailed struct {
 // WorkPending says that a ready transaction lies outside the high QC's chain. It is a level: the engine says so when
 // it becomes true and again at each round entry while it is.
 type WorkPending struct{ At }
+
+func (ProposalReceived) event() {}
+func (VoteReceived) event()     {}
+func (TimeoutReceived) event()  {}
+func (SyncInfoReceived) event() {}
+func (PeerConnected) event()    {}
+func (TimerFired) event()       {}
+func (PayloadBuilt) event()     {}
+func (BlockExecuted) event()    {}
+func (BlocksFetched) event()    {}
+func (FetchFailed) event()      {}
+func (WorkPending) event()      {}

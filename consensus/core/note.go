@@ -99,9 +99,9 @@ type (
 	HighQCRaised struct{ QC *consensus.QC }
 	// Committed says that a block is committed.
 	Committed struct {
-		Info  consensus.BlockInfo
-		Proof *consensus.QC
-		Empty bool
+		Info         consensus.BlockInfo
+		Proof        *consensus.QC
+		Transactions int // in the block
 	}
 	// FetchStarted says that we asked a peer for blocks.
 	FetchStarted struct {

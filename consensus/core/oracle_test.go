@@ -3,6 +3,7 @@ package core_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cairnchain/cairn/consensus"
@@ -118,6 +119,12 @@ func (o *oracle) effects(n *node, e core.Effects) {
 			}
 		case core.RoundEntered:
 			o.entered(n, note)
+		case core.Committed:
+			if !slices.ContainsFunc(e.Commit, func(c core.Commit) bool {
+				return c.Info == note.Info && len(c.Block.Payload) == note.Transactions
+			}) {
+				o.fail("%s notes the commit of %v with %d transactions, which it does not commit", n.name, note.Info, note.Transactions)
+			}
 		case core.ProposalSigned:
 			o.seeBlock(note.Block)
 		}

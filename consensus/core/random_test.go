@@ -292,6 +292,8 @@ func (s *schedule) recover() {
 		}
 		s.step(deadline.Add(time.Second))
 	}
+	println("SLACK", c.committee.Len(), s.seed%3, int(s.committedIn(tx))-int(highest))
+	c.oracle.checks["rounds to commit"] += int(s.committedIn(tx) - min(highest, s.committedIn(tx)))
 	if at := s.committedIn(tx); at > highest+s.bound() {
 		c.t.Fatalf("liveness: %s was committed in round %d, the faults ended in %d, bound %d\n%s", tx, at, highest, s.bound(), c.log.tail())
 	}

@@ -281,6 +281,7 @@ func (e *Engine) observe(notes []core.Note) {
 			e.expiries++
 		case core.RoundEntered, core.HighQCRaised:
 			e.expiries = 0
+		default:
 		}
 		e.env.Observer.Note(e.now, n)
 	}

@@ -125,13 +125,13 @@ func (l *Loop) commitInOrder(ctx context.Context) error {
 	}
 }
 
-// loop runs tasks one at a time. The armed timer is looked at first, so that no flood of messages can hold it up.
+// loop runs tasks one at a time. The armed timer is looked at first, so that no flood of messages can hold it up; then
+// come the answers to our own work; then what peers send.
 func (l *Loop) loop(ctx context.Context, e *Engine) error {
-	timer := time.NewTimer(time.Hour)
+	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		due := e.Armed()
-		if !due.IsZero() && !e.env.Clock.Now().Before(due) {
+		if due := e.Armed(); !due.IsZero() && !e.env.Clock.Now().Before(due) {
 			if err := TimerFired(e); err != nil {
 				return err
 			}
@@ -145,24 +145,28 @@ func (l *Loop) loop(ctx context.Context, e *Engine) error {
 			}
 			continue
 		}
-		if due.IsZero() {
-			timer.Reset(time.Hour)
-		} else {
-			timer.Reset(due.Sub(e.env.Clock.Now()))
+		if err := l.wait(ctx, e, timer); err != nil {
+			return err
 		}
-		select {
-		case t := <-l.inbox:
-			if err := t(e); err != nil {
-				return err
-			}
-		case <-e.newWork(e.Status().Waiting):
-			if err := e.settle(); err != nil {
-				return err
-			}
-		case <-l.wake:
-		case <-timer.C:
-		case <-ctx.Done():
-		}
+	}
+	return nil
+}
+
+// wait sleeps until there is something to do, and does it when it came from outside.
+func (l *Loop) wait(ctx context.Context, e *Engine, timer *time.Timer) error {
+	sleep := time.Hour
+	if due := e.Armed(); !due.IsZero() {
+		sleep = due.Sub(e.env.Clock.Now())
+	}
+	timer.Reset(sleep)
+	select {
+	case t := <-l.inbox:
+		return t(e)
+	case <-e.newWork(e.Status().Waiting):
+		return e.settle()
+	case <-l.wake:
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 	return nil
 }

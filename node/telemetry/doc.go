@@ -39,7 +39,7 @@
 //	cairn_committed_height                  gauge              height of the last committed block
 //	cairn_committed_round                   gauge              its round
 //	cairn_committed_blocks_total            counter   empty    blocks committed: true, false
-//	cairn_committed_transactions_total      counter            transactions in them, those of fetched blocks excepted
+//	cairn_committed_transactions_total      counter            transactions in them
 //	cairn_equivocations_total               counter   kind     validators caught: proposal, vote, timeout
 //	cairn_messages_dropped_total            counter   kind     messages of no use: proposal, vote, timeout
 //	cairn_fetches_total                     counter   outcome  requests for blocks: started, ended, failed

@@ -28,7 +28,7 @@ func (c Config) exporter() (sdktrace.SpanExporter, error) {
 	}
 	target, err := parseEndpoint(c.OTLPEndpoint)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: OTLPEndpoint: %w", ErrConfig, err)
 	}
 	return otlptracegrpc.NewUnstarted(
 		otlptracegrpc.WithEndpointURL(target), // the scheme says whether there is TLS, whatever the environment says
@@ -43,11 +43,17 @@ func (c Config) exporter() (sdktrace.SpanExporter, error) {
 	), nil
 }
 
-// parseEndpoint returns an OTLPEndpoint as http://host:port or https://host:port. The error does not repeat the text,
-// which may hold a password.
+// CheckEndpoint says what is wrong with a Config.OTLPEndpoint that is not empty, or nil: New refuses no other. The error
+// does not repeat the text, which may hold a password.
+func CheckEndpoint(endpoint string) error {
+	_, err := parseEndpoint(endpoint)
+	return err
+}
+
+// parseEndpoint returns an OTLPEndpoint as http://host:port or https://host:port.
 func parseEndpoint(endpoint string) (string, error) {
 	wrong := func(why string) (string, error) {
-		return "", fmt.Errorf("%w: OTLPEndpoint: %s; want host:port, http://host:port or https://host:port", ErrConfig, why)
+		return "", fmt.Errorf("%s; want host:port, http://host:port or https://host:port", why)
 	}
 	scheme, host, port := "http", "", ""
 	if strings.Contains(endpoint, "://") {

@@ -372,11 +372,16 @@ func TestEndpoints(t *testing.T) {
 		"http://host:\x7f":           "",
 	} {
 		got, err := parseEndpoint(endpoint)
-		if got != want || (err == nil) != (want != "") || err != nil && !errors.Is(err, ErrConfig) {
+		if got != want || (err == nil) != (want != "") {
 			t.Errorf("parseEndpoint(%q) = %q, %v, want %q", endpoint, got, err, want)
 		}
 		if err != nil && strings.Contains(err.Error(), "secret") {
 			t.Errorf("the error repeats a password: %v", err)
+		}
+		cfg := config(consensustest.New(consensustest.Equal(4)...), 0)
+		cfg.OTLPEndpoint = endpoint
+		if _, refused := New(cfg); errors.Is(refused, ErrConfig) != (want == "") || (CheckEndpoint(endpoint) == nil) != (want != "") {
+			t.Errorf("New says %v to %q, CheckEndpoint %v", refused, endpoint, CheckEndpoint(endpoint))
 		}
 	}
 }

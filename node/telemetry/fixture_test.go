@@ -91,7 +91,7 @@ func happyRounds(c *consensustest.Committee, self, n int, o engine.Observer) []*
 		o.Note(ms(zero+8), core.HighQCRaised{QC: qc})
 		if !data.Commit.IsNone() && data.Commit.Round > 0 {
 			stage("commit", data.Commit.Round, 8, 9)
-			o.Note(ms(zero+8), core.Committed{Info: data.Commit, Proof: qc})
+			o.Note(ms(zero+8), core.Committed{Info: data.Commit, Proof: qc, Transactions: len(blocks[i-1].Payload)})
 		}
 	}
 	return blocks

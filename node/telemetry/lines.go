@@ -57,12 +57,12 @@ type line struct {
 func say(message string, attrs ...slog.Attr) line { return line{message: message, attrs: attrs} }
 
 // note writes the line of a note.
-func (l *lines) note(at time.Time, n core.Note, blocks *recentBlocks) {
+func (l *lines) note(at time.Time, n core.Note) {
 	level, pace := levelOf(n)
 	if level == silent || !l.journal.enabled(level) {
 		return
 	}
-	said := l.say(at, n, blocks)
+	said := l.say(at, n)
 	if suppressed, ok := l.allow(at, said.message, pace); ok {
 		l.write(at, level, said, suppressed)
 	}
@@ -137,25 +137,21 @@ func levelOf(n core.Note) (slog.Level, pace) {
 }
 
 // say puts a note into words.
-func (l *lines) say(at time.Time, n core.Note, blocks *recentBlocks) line {
+func (l *lines) say(at time.Time, n core.Note) line {
 	for _, words := range []func(core.Note) line{l.sayRound, l.sayProposal, l.sayVote, l.sayPeer} {
 		if said := words(n); said.message != "" {
 			return said
 		}
 	}
 	if c, ok := n.(core.Committed); ok {
-		return sayCommitted(at, c, blocks)
+		return sayCommitted(at, c)
 	}
 	return say("note")
 }
 
-func sayCommitted(at time.Time, n core.Committed, blocks *recentBlocks) line {
-	said := say("committed", round(n.Info.Round), height(n.Info.Height), block(n.Info.ID))
-	if size, ok := blocks.size(n); ok {
-		said.attrs = append(said.attrs, slog.Int(fieldTransactions, size))
-	}
-	said.attrs = append(said.attrs, slog.Duration(fieldLatency, age(at, n.Info.Timestamp)))
-	return said
+func sayCommitted(at time.Time, n core.Committed) line {
+	return say("committed", round(n.Info.Round), height(n.Info.Height), block(n.Info.ID),
+		slog.Int(fieldTransactions, n.Transactions), slog.Duration(fieldLatency, age(at, n.Info.Timestamp)))
 }
 
 func (l *lines) sayRound(n core.Note) line {

@@ -65,7 +65,7 @@ func everyNote(c *consensustest.Committee) []struct {
 		{core.Rebroadcast{Round: 3}, `level=WARN msg="still in the round, sent again" round=3`},
 		{core.TCFormed{TC: c.TC(3, genesis, genesis, genesis)}, `level=INFO msg="timeout certificate formed" round=3 qc_round=0`},
 		{core.HighQCRaised{QC: blocks[1].QC}, ""},
-		{core.Committed{Info: info, Proof: blocks[1].QC}, `level=INFO msg=committed ` + of + ` transactions=1 latency=41ms`},
+		{core.Committed{Info: info, Proof: blocks[1].QC, Transactions: len(b.Payload)}, `level=INFO msg=committed ` + of + ` transactions=1 latency=41ms`},
 		{core.FetchStarted{Peer: c.ID(2), Request: target}, `level=INFO msg="fetch started" peer=c height=1 block=` + id + ` from=1`},
 		{core.FetchEnded{Peer: c.ID(2), Target: b.ID(), Blocks: 7}, `level=INFO msg="fetch ended" peer=c block=` + id + ` blocks=7`},
 		{core.FetchEnded{Peer: c.ID(2), Target: b.ID(), Reason: "gone"}, `level=WARN msg="fetch failed" peer=c block=` + id + ` reason=gone`},

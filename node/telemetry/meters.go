@@ -84,7 +84,7 @@ func newMeters(meter metric.Meter, names names) (*meters, error) {
 		committedRound: m.gauge(described{"cairn_committed_round",
 			"Round of the last committed block."}),
 		committed:    m.tally(described{"cairn_committed_blocks", "Blocks committed, by whether they hold transactions."}, "empty", "true", "false"),
-		transactions: m.counter(described{"cairn_committed_transactions", "Transactions in committed blocks, those of fetched blocks excepted."}),
+		transactions: m.counter(described{"cairn_committed_transactions", "Transactions in committed blocks."}),
 		equivocations: m.tally(described{"cairn_equivocations", "Validators caught signing two different messages in one round, by kind."},
 			"kind", "proposal", "vote", "timeout"),
 		dropped:       m.tally(described{"cairn_messages_dropped", "Messages that were of no use, by kind."}, "kind", "proposal", "vote", "timeout"),
@@ -99,9 +99,9 @@ func newMeters(meter metric.Meter, names names) (*meters, error) {
 func (m *meters) stage(s engine.Stage) { m.stages.record(s.Name, max(0, s.End.Sub(s.Start)).Seconds()) }
 
 // note measures a note: each kind in one of these.
-func (m *meters) note(at time.Time, n core.Note, blocks *recentBlocks) {
+func (m *meters) note(at time.Time, n core.Note) {
 	m.noteRound(at, n)
-	m.noteBlock(at, n, blocks)
+	m.noteBlock(at, n)
 	m.notePeer(n)
 }
 
@@ -132,7 +132,7 @@ func (m *meters) noteRound(at time.Time, n core.Note) {
 	}
 }
 
-func (m *meters) noteBlock(at time.Time, n core.Note, blocks *recentBlocks) {
+func (m *meters) noteBlock(at time.Time, n core.Note) {
 	switch n := n.(type) {
 	case core.ProposalSigned:
 		m.proposals.inc("signed")
@@ -159,22 +159,20 @@ func (m *meters) noteBlock(at time.Time, n core.Note, blocks *recentBlocks) {
 	case core.HighQCRaised:
 		m.measure(at, ageCertified, n.QC.Round(), n.QC.Block().Timestamp)
 	case core.Committed:
-		m.commit(at, n, blocks)
+		m.commit(at, n)
 	default:
 	}
 }
 
-func (m *meters) commit(at time.Time, n core.Committed, blocks *recentBlocks) {
+func (m *meters) commit(at time.Time, n core.Committed) {
 	m.height.Record(background, int64(n.Info.Height))
 	m.committedRound.Record(background, int64(n.Info.Round))
-	if n.Empty {
+	if n.Transactions == 0 {
 		m.committed.inc("true")
 	} else {
 		m.committed.inc("false")
 	}
-	if size, ok := blocks.size(n); ok {
-		m.transactions.Add(background, int64(size))
-	}
+	m.transactions.Add(background, int64(n.Transactions))
 	m.measure(at, ageCommitted, n.Info.Round, n.Info.Timestamp)
 }
 

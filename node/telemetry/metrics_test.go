@@ -132,6 +132,11 @@ func TestMetricsOfRounds(t *testing.T) {
 	o.Note(ms(1104), core.FetchStarted{Peer: c.ID(2)})
 	o.Note(ms(1105), core.FetchEnded{Peer: c.ID(2), Blocks: 6})
 	o.Note(ms(1106), core.FetchEnded{Peer: c.ID(2), Reason: "gone"})
+	for height := consensus.Height(5); height <= 6; height++ { // blocks that were fetched: nobody proposed them to us
+		o.Note(ms(1107), core.Committed{
+			Info: consensus.BlockInfo{Round: 7, Height: height}, Proof: genesis, Transactions: int(3 * (height - 5)),
+		})
+	}
 
 	got := scrape(t, tel)
 	for series, want := range map[string]float64{
@@ -152,16 +157,16 @@ func TestMetricsOfRounds(t *testing.T) {
 		`cairn_proposals_total{outcome="accepted"}`:    5,
 		`cairn_certificates_formed_total{kind="qc"}`:   5,
 		`cairn_certificates_formed_total{kind="tc"}`:   1,
-		`cairn_committed_height`:                       4,
-		`cairn_committed_round`:                        4,
-		`cairn_committed_blocks_total{empty="false"}`:  4,
-		`cairn_committed_blocks_total{empty="true"}`:   0,
-		`cairn_committed_transactions_total`:           4,
+		`cairn_committed_height`:                       6,
+		`cairn_committed_round`:                        7,
+		`cairn_committed_blocks_total{empty="false"}`:  5,
+		`cairn_committed_blocks_total{empty="true"}`:   1,
+		`cairn_committed_transactions_total`:           7,
 		`cairn_block_age_seconds{stage="received"}`:    5,
 		`cairn_block_age_seconds{stage="executed"}`:    5,
 		`cairn_block_age_seconds{stage="voted"}`:       5,
 		`cairn_block_age_seconds{stage="certified"}`:   5,
-		`cairn_block_age_seconds{stage="committed"}`:   4,
+		`cairn_block_age_seconds{stage="committed"}`:   6,
 		`cairn_stage_duration_seconds{stage="save"}`:   5,
 		`cairn_stage_duration_seconds{stage="verify"}`: 3,
 		`cairn_stage_duration_seconds{stage="commit"}`: 4,

@@ -4,7 +4,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/cairnchain/cairn/consensus"
-	"github.com/cairnchain/cairn/consensus/core"
 )
 
 // other is the label of everything outside a fixed set.
@@ -41,51 +40,4 @@ func clip(s string) string {
 		s = valid(s)
 	}
 	return s
-}
-
-// recentSize is of how many blocks we remember the size, more than may be uncommitted; beyond it the oldest is
-// forgotten.
-const recentSize = 256
-
-// recentBlocks remembers how many transactions the latest blocks hold, because a Committed does not say. Not safe for
-// concurrent use.
-type recentBlocks struct {
-	sizes map[consensus.Hash]int
-	ring  [recentSize]consensus.Hash
-	next  int
-}
-
-func (r *recentBlocks) note(n core.Note) {
-	switch n := n.(type) {
-	case core.ProposalSigned:
-		r.add(n.Block)
-	case core.ProposalAccepted:
-		r.add(n.Block)
-	case core.ProposalHeld:
-		r.add(n.Block)
-	default:
-	}
-}
-
-func (r *recentBlocks) add(b *consensus.Block) {
-	if _, ok := r.sizes[b.ID()]; ok {
-		return
-	}
-	if r.sizes == nil {
-		r.sizes = make(map[consensus.Hash]int, recentSize)
-	}
-	delete(r.sizes, r.ring[r.next])
-	r.ring[r.next] = b.ID()
-	r.sizes[b.ID()] = len(b.Payload)
-	r.next = (r.next + 1) % recentSize
-}
-
-// size returns the number of transactions of a committed block, and whether it is known: that of a block that was
-// fetched is not.
-func (r *recentBlocks) size(n core.Committed) (int, bool) {
-	if n.Empty {
-		return 0, true
-	}
-	size, ok := r.sizes[n.Info.ID]
-	return size, ok
 }

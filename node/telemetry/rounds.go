@@ -131,7 +131,7 @@ func (t *roundTracer) add(e *roundTrace, p piece) {
 }
 
 // note records a note.
-func (t *roundTracer) note(at time.Time, n core.Note, blocks *recentBlocks) {
+func (t *roundTracer) note(at time.Time, n core.Note) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch n := n.(type) {
@@ -156,7 +156,7 @@ func (t *roundTracer) note(at time.Time, n core.Note, blocks *recentBlocks) {
 	case core.QCFormed:
 		t.collected(at, n.QC)
 	case core.Committed:
-		t.committed(at, n, blocks)
+		t.committed(at, n)
 	case core.Equivocation:
 		t.of(n.Round).equivocation(at, t.names.of(n.Signer), n.Kind)
 	default:
@@ -232,7 +232,7 @@ func (t *roundTracer) collected(at time.Time, qc *consensus.QC) {
 	t.add(e, piece{name: spanCollect, start: start, end: at, attrs: attrs})
 }
 
-func (t *roundTracer) committed(at time.Time, n core.Committed, blocks *recentBlocks) {
+func (t *roundTracer) committed(at time.Time, n core.Committed) {
 	e := t.of(n.Info.Round)
 	if e == nil {
 		return
@@ -242,10 +242,7 @@ func (t *roundTracer) committed(at time.Time, n core.Committed, blocks *recentBl
 	}
 	e.decided = at
 	e.commitAttrs = append(blockAttributes(n.Info.ID, n.Info.Height),
-		attribute.Int64("cairn.proof_round", int64(n.Proof.Round())))
-	if size, ok := blocks.size(n); ok {
-		e.commitAttrs = append(e.commitAttrs, attribute.Int("cairn.transactions", size))
-	}
+		attribute.Int64("cairn.proof_round", int64(n.Proof.Round())), attribute.Int("cairn.transactions", n.Transactions))
 	e.tryCommit()
 }
 

@@ -252,21 +252,21 @@ func TestSpansAreBounded(t *testing.T) {
 			switch rapid.IntRange(0, 9).Draw(rt, "kind") {
 			case 0:
 				current += consensus.Round(rapid.IntRange(1, 5).Draw(rt, "step"))
-				tracer.note(at, core.RoundEntered{Round: current, Reason: core.ByQC, Leader: c.ID(0)}, &recentBlocks{})
+				tracer.note(at, core.RoundEntered{Round: current, Reason: core.ByQC, Leader: c.ID(0)})
 			case 1:
-				tracer.note(at, core.ProposalAccepted{Block: b}, &recentBlocks{})
+				tracer.note(at, core.ProposalAccepted{Block: b})
 			case 2:
-				tracer.note(at, core.VoteSigned{Data: consensustest.Data(b)}, &recentBlocks{})
+				tracer.note(at, core.VoteSigned{Data: consensustest.Data(b)})
 			case 3:
-				tracer.note(at, core.VoteCounted{Block: info}, &recentBlocks{})
+				tracer.note(at, core.VoteCounted{Block: info})
 			case 4:
-				tracer.note(at, core.QCFormed{QC: b.QC}, &recentBlocks{})
+				tracer.note(at, core.QCFormed{QC: b.QC})
 			case 5:
-				tracer.note(at, core.Committed{Info: info, Proof: b.QC}, &recentBlocks{})
+				tracer.note(at, core.Committed{Info: info, Proof: b.QC})
 			case 6:
-				tracer.note(at, core.RoundExpired{Round: b.Round}, &recentBlocks{})
+				tracer.note(at, core.RoundExpired{Round: b.Round})
 			case 7:
-				tracer.note(at, core.Equivocation{Round: b.Round, Kind: "vote"}, &recentBlocks{})
+				tracer.note(at, core.Equivocation{Round: b.Round, Kind: "vote"})
 			default:
 				name := rapid.SampledFrom([]string{"verify", "build", "execute", "save", "commit", "unknown"}).Draw(rt, "stage")
 				tracer.stage(engine.Stage{Name: name, Round: b.Round, Start: at, End: at.Add(time.Millisecond)})

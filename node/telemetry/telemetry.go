@@ -54,7 +54,6 @@ type Telemetry struct {
 	meters    *meters
 	peerNotes tally
 	metrics   *registry
-	blocks    recentBlocks
 
 	stop sync.Once
 }
@@ -160,12 +159,11 @@ func (t *Telemetry) Observer() engine.Observer {
 }
 
 func (t *Telemetry) note(at time.Time, n core.Note) {
-	t.blocks.note(n)
-	t.meters.note(at, n, &t.blocks)
+	t.meters.note(at, n)
 	if t.rounds != nil {
-		t.rounds.note(at, n, &t.blocks)
+		t.rounds.note(at, n)
 	}
-	t.lines.note(at, n, &t.blocks)
+	t.lines.note(at, n)
 }
 
 func (t *Telemetry) stage(s engine.Stage) {
