@@ -72,7 +72,7 @@ RUN ?= .
 .PHONY: e2e
 e2e: ## Run the end-to-end tests: real processes, killed and started again
 	$(GO) build -tags e2e -o bin/e2e/cairn ./cmd/cairn
-	CAIRN_E2E_BINARY=$(CURDIR)/bin/e2e/cairn $(GO) test -tags e2e -count=1 -timeout 15m -v -run '$(RUN)' ./node/e2e/...
+	CAIRN_E2E_BINARY=$(CURDIR)/bin/e2e/cairn $(GO) test -tags e2e -count=1 -timeout 15m -v -run '$(RUN)' ./node/e2e
 
 .PHONY: bench
 bench: ## Run the benchmarks

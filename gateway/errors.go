@@ -180,11 +180,13 @@ var (
 		regexp.MustCompile(`duplicate field "([^"]*)"`),
 		regexp.MustCompile(`type mismatch, parameter: (\w+), error: `),
 		regexp.MustCompile(`(?:parsing|too many values for) field "(\w+)"`),
-		regexp.MustCompile(`^([a-z]\w*\.[a-z]\w*): `),
 	}
 )
 
 func explainParse(message string) *status.Status {
+	if message == errHexBody.Error() {
+		return newError(codes.InvalidArgument, cairnv1.ErrorReason_MALFORMED_TRANSACTION, message, violation{hexBodyField, message})
+	}
 	message = clip(strings.TrimPrefix(message, "proto: "))
 	if m := unknownField.FindStringSubmatch(message); m != nil {
 		return newError(codes.InvalidArgument, cairnv1.ErrorReason_UNKNOWN_FIELD, message,

@@ -14,9 +14,12 @@ import (
 	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
 )
 
+// hexBodyField is where a client may write hex in place of base64.
+const hexBodyField = "transaction.body"
+
 // errHexBody says that the bytes of a transaction came as hex. Hex is valid base64, so it decodes without an error, to
-// other bytes; the node would only see nonsense.
-var errHexBody = errors.New("transaction.body: this is hex; bytes are base64 in JSON")
+// other bytes; the node would only see nonsense. The answer has the reason that the node gives for nonsense.
+var errHexBody = errors.New("the body is hex; bytes are base64 in JSON")
 
 // strictJSON is the JSON of the API: defaults are written out, absent messages left out, names are lowerCamelCase.
 // What is read must be one value without unknown or repeated fields.

@@ -183,7 +183,7 @@ func TestHexBodyIsNamed(t *testing.T) {
 		lengths[len(text)%4] = true
 		for _, text := range []string{text, strings.ToUpper(text)} {
 			got := request(t, s, "POST /v1/transactions", fmt.Sprintf(`{"transaction": {"body": %q}}`, text))
-			detail := wantError(t, got, 400, cairnv1.ErrorReason_MALFORMED_REQUEST)
+			detail := wantError(t, got, 400, cairnv1.ErrorReason_MALFORMED_TRANSACTION)
 			if detail.field != "transaction.body" || !strings.Contains(detail.message, "hex") {
 				t.Errorf("%+v", detail)
 			}

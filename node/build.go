@@ -74,7 +74,7 @@ func (n *Node) openStorage() error {
 	}
 	n.onClose(n.safety.Close)
 	if why := n.safety.Repaired(); why != nil {
-		n.log.Warn("one copy of the safety record was bad and is repaired from the other; watch this disk", "error", why)
+		n.log.Warn("one copy of the safety record is repaired from the other; ordinary after a crash, otherwise watch this disk", "error", why)
 	}
 	kv, err := storage.OpenLevelDB(n.opts.Home.DataDir())
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cairnchain/cairn/app"
 	"github.com/cairnchain/cairn/client"
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/node/keys"
@@ -20,7 +21,8 @@ type cluster struct {
 	t       *testing.T
 	network *Network
 	members []*clusterMember
-	otlp    string // telemetry.otlp of all members
+	otlp    string  // telemetry.otlp of all members
+	app     app.App // of all members; nil: the ledger
 
 	mu     sync.Mutex
 	signed map[string]string // everything validators sent each other: validator, kind, round -> content
@@ -44,6 +46,10 @@ func newCluster(t *testing.T, validators int) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return clusterOf(t, network)
+}
+
+func clusterOf(t *testing.T, network *Network) *cluster {
 	c := &cluster{t: t, network: network, signed: map[string]string{}}
 	for _, home := range network.Homes() {
 		c.members = append(c.members, &clusterMember{c: c, home: home})
@@ -95,7 +101,7 @@ func (m *clusterMember) start(listener net.Listener) {
 	t := m.c.t
 	t.Helper()
 	n, err := New(Options{
-		Home: m.home, Settings: m.settings(), PeerListener: listener,
+		Home: m.home, Settings: m.settings(), App: m.c.app, PeerListener: listener,
 		Received: m.c.record, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {

@@ -13,6 +13,8 @@ import (
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
+
+	"github.com/cairnchain/cairn/storage"
 )
 
 // receiver is an OTLP collector on a loopback port.
@@ -100,6 +102,7 @@ func TestRoundIsOneTrace(t *testing.T) {
 	c.otlp = r.address
 	c.start()
 	receipt := c.members[1].transfer(c.wallet("alice"), c.wallet("bob"), 5)
+	c.members[2].await("the height of the others", func(s *storage.Store) bool { return uint64(s.Tip().Height) >= receipt.GetHeight() })
 	block, err := c.members[2].client.Block(t.Context(), receipt.GetHeight())
 	if err != nil {
 		t.Fatal(err)

@@ -3,7 +3,6 @@ package core_test
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -279,12 +278,4 @@ func (c *cluster) connect(n *node) {
 		o.push("connect", func() core.Event { return core.PeerConnected{At: o.at(), Peer: n.id} })
 	}
 	c.settle()
-}
-
-func (c *cluster) names(nodes []int) string {
-	var out strings.Builder
-	for _, i := range nodes {
-		out.WriteString(c.nodes[i].name)
-	}
-	return out.String()
 }

@@ -15,9 +15,9 @@ import (
 type fetchPlan struct {
 	target   consensus.BlockInfo
 	from     consensus.Height        // of the next chunk
-	peers    []consensus.ValidatorID // whom to ask, in this order
-	next     int                     // index of the peer that is asked now
+	peers    []consensus.ValidatorID // whom to ask: the first is asked now, and those that failed are gone
 	inFlight bool
+	asked    time.Time
 }
 
 // planFetch starts, goes on with or ends the fetch, as what we lack demands. prefer is the peer that revealed the gap.
@@ -80,14 +80,14 @@ func (c *Core) ask() {
 	if f.inFlight || !c.deadline.fetch.IsZero() || c.tree.size() >= FetchAhead {
 		return
 	}
-	if f.next >= len(f.peers) {
+	if len(f.peers) == 0 {
 		c.deadline.fetch = c.now.Add(c.cfg.Timing.Base)
 		return
 	}
-	f.inFlight = true
+	f.inFlight, f.asked = true, c.now
 	req := consensus.FetchRequest{Target: f.target, From: f.from}
-	c.note(FetchStarted{Peer: f.peers[f.next], Request: req})
-	c.effects.Fetch = append(c.effects.Fetch, Fetch{Peer: f.peers[f.next], Request: req})
+	c.note(FetchStarted{Peer: f.peers[0], Request: req})
+	c.effects.Fetch = append(c.effects.Fetch, Fetch{Peer: f.peers[0], Request: req})
 }
 
 // restartFetch begins anew after every peer has failed.
@@ -100,15 +100,16 @@ func (c *Core) onFetchFailed(ev FetchFailed) {
 	c.note(FetchEnded{Peer: ev.Peer, Target: ev.Target, Reason: ev.Reason})
 	if f := c.fetch; f != nil && f.inFlight && f.target.ID == ev.Target {
 		f.inFlight = false
-		c.nextPeer()
+		c.nextPeer(nil)
 	}
 	c.planFetch(consensus.ValidatorID{})
 }
 
 // nextPeer turns to the next peer, and to the blocks right above our root again: what the last one gave may be a branch
-// that does not lead to the target, and no honest peer could go on from there.
-func (c *Core) nextPeer() {
-	c.fetch.next++
+// that does not lead to the target, and no honest peer could go on from there. Behind the others stands who is asked
+// again.
+func (c *Core) nextPeer(again []consensus.ValidatorID) {
+	c.fetch.peers = append(c.fetch.peers[1:len(c.fetch.peers):len(c.fetch.peers)], again...)
 	c.fetch.from = c.tree.root.info.Height + 1
 }
 
@@ -130,7 +131,10 @@ func (c *Core) onBlocksFetched(ev BlocksFetched) {
 		if proof := c.rivalCommit(chunk); proof != nil {
 			c.halt(fmt.Errorf("%w: %v commits %v, off the chain of our committed %v", ErrConflict, proof, proof.Commit(), c.tree.root.info))
 		}
-		c.nextPeer()
+		c.nextPeer(nil)
+	case c.now.Sub(f.asked) > c.cfg.Timing.Base: // a peer that drips block by block must not be the only one asked
+		c.nextPeer(f.peers[:1])
+		f.from = last.Height + 1 // it linked: begun anew each time, a fetch of single blocks would never get on
 	default:
 		f.from = last.Height + 1
 	}

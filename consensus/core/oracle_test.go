@@ -127,6 +127,7 @@ func (o *oracle) effects(n *node, e core.Effects) {
 			}
 		case core.ProposalSigned:
 			o.seeBlock(note.Block)
+		default: // only for the transcript
 		}
 	}
 	if e.Timer != nil && e.Timer.At.IsZero() {

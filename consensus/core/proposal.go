@@ -40,6 +40,7 @@ func (c *Core) accept(p *consensus.Proposal, from consensus.ValidatorID) string 
 	if reason := c.admit(b); reason != "" {
 		return reason
 	}
+	c.dropOld()
 	parent := c.tree.get(b.Parent)
 	if parent == nil {
 		c.hold(p, from)
@@ -89,6 +90,18 @@ func (c *Core) admit(b *consensus.Block) string {
 	return ""
 }
 
+// dropOld keeps the tree at MaxUncommitted: while it is larger, the uncertified block of the lowest round below ours goes
+// that nothing rests on. If a quorum did vote for it, it is fetched (P26).
+func (c *Core) dropOld() {
+	for c.tree.size() >= MaxUncommitted {
+		old := c.tree.lowestLeaf(func(n *node) bool { return n.qc == nil && n.block.Round < c.round })
+		if old == nil {
+			return
+		}
+		c.tree.drop(old)
+	}
+}
+
 func (c *Core) noteEquivocation(b *consensus.Block) {
 	for _, n := range c.tree.byRound[b.Round] {
 		if n.block.Proposer == b.Proposer {
@@ -120,7 +133,16 @@ func (c *Core) execute(n *node) {
 
 // nominate makes a proposed block the one we vote for, when it is the first valid one of the current round (P24).
 func (c *Core) nominate(n *node, tc *consensus.TC) {
-	if n.block == nil || n.block.Round != c.round || c.candidate != nil || n.state == refused {
+	if n.block == nil || n.block.Round != c.round || n.state == refused {
+		return
+	}
+	if c.candidate == n && tc != nil && n.tc != nil && tc.HighQC.Round() < n.tc.HighQC.Round() {
+		// The leader does not sign the TC: whoever relayed the proposal first may have put another one beside it.
+		n.tc = tc
+		c.tryVote()
+		return
+	}
+	if c.candidate != nil {
 		return
 	}
 	n.tc = tc

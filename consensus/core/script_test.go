@@ -253,7 +253,7 @@ func (s *script) heal() string {
 	from, to := s.nodes("from"), s.nodes("to")
 	for i, n := range c.nodes {
 		for _, o := range c.nodes[i+1:] {
-			if len(from) > 0 && !(contains(from, i) && contains(to, o.index)) {
+			if len(from) > 0 && (!contains(from, i) || !contains(to, o.index)) {
 				continue
 			}
 			delete(c.cut, [2]int{i, o.index})

@@ -72,8 +72,8 @@ func (s *solo) count(words ...string) (n int) {
 	return n
 }
 
-// TestFullTree: beyond MaxUncommitted a core drops uncertified blocks of old rounds and proposes empty blocks; the
-// current round's first proposal, and what is certified, is never refused.
+// TestFullTree: at MaxUncommitted a core refuses uncertified blocks of old rounds, drops the oldest for newer ones, and
+// proposes empty blocks; the current round's first proposal, and what is certified, is never refused.
 func TestFullTree(t *testing.T) {
 	s := newSolo(t)
 	genesis := s.GenesisQC()
@@ -98,18 +98,30 @@ func TestFullTree(t *testing.T) {
 	}
 	next := round + 1
 	s.step(core.SyncInfoReceived{At: core.At(start), From: s.ID(0), Sync: s.sync(genesis, tcOf(round))})
-	s.propose(s.Block(genesis, next, nil, "first"), tcOf(round))
-	if s.core.Status().Tree != core.MaxUncommitted+1 {
+	taken := func(b *consensus.Block) bool {
+		s.notes = nil
+		var tc *consensus.TC
+		if b.Round > 1 {
+			tc = tcOf(b.Round - 1)
+		}
+		s.propose(b, tc)
+		if got := s.core.Status().Tree; got > core.MaxUncommitted {
+			t.Errorf("the tree grew to %d", got)
+		}
+		return s.count("ProposalAccepted") == 1
+	}
+	if taken(s.Block(genesis, 2, nil, "old")) {
+		t.Error("a new block of an old round was taken into a full tree")
+	}
+	if !taken(s.Block(genesis, next, nil, "first")) {
 		t.Error("the current round's first proposal was refused")
 	}
-	s.propose(s.Block(genesis, next, nil, "second"), tcOf(round))
-	if s.count("ProposalRejected", "full") != 1 {
+	if taken(s.Block(genesis, next, nil, "second")) {
 		t.Error("a second proposal of the current round was taken into a full tree")
 	}
 	certified := s.Block(genesis, next, nil, "third")
 	s.step(core.SyncInfoReceived{At: core.At(start), From: s.ID(0), Sync: s.sync(s.QC(consensustest.Data(certified)), nil)})
-	s.propose(certified, tcOf(round))
-	if s.core.Status().Tree != core.MaxUncommitted+2 {
+	if !taken(certified) {
 		t.Error("a certified block was refused")
 	}
 	s.propose(s.Block(genesis, next+1, nil, "late"), tcOf(next))

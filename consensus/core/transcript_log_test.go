@@ -156,8 +156,9 @@ func (l *transcript) text(note core.Note) string {
 		return fmt.Sprintf("drops %s of round %d from %s: %s", e.Kind, e.Round, l.name(e.From), e.Reason)
 	case core.Equivocation:
 		return fmt.Sprintf("sees %s equivocate: %s of round %d", l.name(e.Signer), e.Kind, e.Round)
+	default:
+		return ""
 	}
-	return ""
 }
 
 // detail is what only full transcripts show.
@@ -173,8 +174,9 @@ func (l *transcript) detail(note core.Note) string {
 		return fmt.Sprintf("counts %s's timeout of round %d: %d", l.name(e.Signer), e.Round, e.Power)
 	case core.HighQCRaised:
 		return fmt.Sprintf("high QC %s", l.qc(e.QC))
+	default:
+		return ""
 	}
-	return ""
 }
 
 // raw shows the effects themselves.

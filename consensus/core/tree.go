@@ -1,6 +1,11 @@
 package core
 
-import "github.com/cairnchain/cairn/consensus"
+import (
+	"bytes"
+	"slices"
+
+	"github.com/cairnchain/cairn/consensus"
+)
 
 type nodeState uint8
 
@@ -76,6 +81,33 @@ func (t *tree) reroot(n *node) {
 	t.forgetRound(n)
 	n.parent = nil
 	t.root = n
+}
+
+// lowestLeaf returns the leaf of the lowest round that may go, nil when there is none.
+func (t *tree) lowestLeaf(may func(*node) bool) *node {
+	var lowest *node
+	for _, n := range t.nodes { // the lowest in a total order: the order of the walk does not matter
+		if n == t.root || len(n.children) != 0 || !may(n) {
+			continue
+		}
+		if lowest == nil || n.before(lowest) {
+			lowest = n
+		}
+	}
+	return lowest
+}
+
+func (n *node) before(o *node) bool {
+	if n.block.Round != o.block.Round {
+		return n.block.Round < o.block.Round
+	}
+	return bytes.Compare(n.id[:], o.id[:]) < 0
+}
+
+// drop removes a leaf.
+func (t *tree) drop(n *node) {
+	n.parent.children = slices.DeleteFunc(n.parent.children, func(o *node) bool { return o == n })
+	t.prune(n)
 }
 
 func (t *tree) prune(n *node) {

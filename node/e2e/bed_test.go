@@ -28,7 +28,7 @@ const (
 	// lookInterval is how often a condition is looked at again.
 	lookInterval = 10 * time.Millisecond
 	// tailBytes is how much of each log a failed test shows.
-	tailBytes = 4000
+	tailBytes = 2500
 )
 
 // bed is what one test has: the binary, a folder, a seed, and the processes that it started.
@@ -61,6 +61,7 @@ func newBed(t *testing.T) *bed {
 	t.Cleanup(func() {
 		for _, p := range b.processes {
 			p.end()
+			p.check()
 		}
 		if t.Failed() {
 			for _, p := range b.processes {

@@ -55,6 +55,14 @@ func (b *bed) startLoad(chainID string, alice *wallet, sequence uint64, senders 
 	if !l.commit(r, alice.transfer(chainID, sequence, 1, funds...)) {
 		b.t.Fatal("the senders got no funds")
 	}
+	// A node that is a block behind would still refuse them.
+	for _, base := range urls {
+		b.await(base+" knows the senders", func() bool {
+			var a account
+			b.get(base, "/v1/accounts/"+wallets[0].address, &a)
+			return a.Balance == senderFunds
+		})
+	}
 	for i, w := range wallets {
 		l.group.Add(1)
 		go func() {

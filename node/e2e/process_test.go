@@ -131,13 +131,26 @@ func (p *process) end() {
 	<-p.exited
 }
 
-// tail is the end of the log.
-func (p *process) tail() string {
+// check looks in the log for what no process may say, also one that was killed afterwards.
+func (p *process) check() {
+	for _, words := range []string{"panic:", "DATA RACE", "fatal error:"} {
+		if strings.Contains(p.output(), words) {
+			p.bed.t.Errorf("%s said %q", p.name, words)
+		}
+	}
+}
+
+func (p *process) output() string {
 	raw, err := os.ReadFile(p.log)
 	if err != nil {
 		return err.Error()
 	}
-	text := string(raw)
+	return string(raw)
+}
+
+// tail is the end of the log.
+func (p *process) tail() string {
+	text := p.output()
 	if len(text) > tailBytes {
 		text = text[len(text)-tailBytes:]
 		text = text[strings.IndexByte(text, '\n')+1:]

@@ -19,9 +19,10 @@ type nodeInfo struct {
 
 // GetChain reads the chain's parameters.
 func (n nodeInfo) GetChain(context.Context, *cairnv1.GetChainRequest) (*cairnv1.Chain, error) {
-	var params ledger.Params
+	var params ledger.Params // what only the ledger has stays empty with another application
+	memo := uint32(0)
 	if n.ledger != nil {
-		params = n.ledger.Params()
+		params, memo = n.ledger.Params(), ledger.MaxMemoBytes
 	}
 	tip := n.store.Tip()
 	return &cairnv1.Chain{
@@ -34,7 +35,7 @@ func (n nodeInfo) GetChain(context.Context, *cairnv1.GetChainRequest) (*cairnv1.
 			MaxTransactionBytes:  consensus.MaxTransactionBytes,
 			MaxBlockBytes:        consensus.MaxBlockBytes,
 			MaxBlockTransactions: consensus.MaxBlockTransactions,
-			MaxMemoBytes:         ledger.MaxMemoBytes,
+			MaxMemoBytes:         memo,
 			MaxAccountPending:    uint32(n.pool.Stats().Limits.PerAccount),
 			MaxPageSize:          uint32(n.limits.PageSize),
 			MaxWait:              durationpb.New(n.limits.SubmitWaitMax),

@@ -297,7 +297,8 @@ func TestAnotherApplication(t *testing.T) {
 	if got.GetId() != tx.ID().String() || got.GetReceipt() == nil || got.GetTransaction() != nil || got.GetDecoded() != nil {
 		t.Errorf("%v", got)
 	}
-	if chain := must(f.node.GetChain(t.Context(), &cairnv1.GetChainRequest{})); chain.GetChainId() != testChain || chain.GetAddressPrefix() != "" {
+	if chain := must(f.node.GetChain(t.Context(), &cairnv1.GetChainRequest{})); chain.GetChainId() != testChain ||
+		chain.GetAddressPrefix() != "" || chain.GetLimits().GetMaxMemoBytes() != 0 || chain.GetLimits().GetMaxBlockBytes() == 0 {
 		t.Errorf("%v", chain)
 	}
 	_, err := f.accounts.GetAccount(t.Context(), &cairnv1.GetAccountRequest{Address: addressOf(0)})

@@ -27,7 +27,8 @@ type GetAccountRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The account's bech32m address, with the chain's prefix.
 	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	// Refuse with HEIGHT_NOT_REACHED while this node's committed height is below this. 0 asks for nothing.
+	// Refuse with HEIGHT_NOT_REACHED while this node's committed height is below this; a node that is only a few blocks
+	// behind waits up to a second first. 0 asks for nothing.
 	MinHeight     uint64 `protobuf:"varint,2,opt,name=min_height,json=minHeight,proto3" json:"min_height,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

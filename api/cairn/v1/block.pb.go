@@ -50,11 +50,11 @@ type Block struct {
 	Timestamp int64 `protobuf:"varint,12,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
 	// The id of the validator that proposed it: lower-case hex. Empty for genesis.
 	Proposer string `protobuf:"bytes,13,opt,name=proposer,proto3" json:"proposer,omitempty"`
-	// The ids of the validators whose rounds passed without a block since the parent, oldest first: lower-case hex.
+	// The validators whose rounds passed without a block since the parent, each once, ordered by id: lower-case hex.
 	Skipped []string `protobuf:"bytes,14,rep,name=skipped,proto3" json:"skipped,omitempty"`
 	// The certificate of the parent that this block carries. Absent for genesis.
 	ParentQc *QuorumCertificate `protobuf:"bytes,15,opt,name=parent_qc,json=parentQc,proto3" json:"parent_qc,omitempty"`
-	// A certificate that proves the commit of this block: the one that certifies it, or the later one that committed it.
+	// The certificate of this block, or, where that is not kept, the later one that committed it.
 	Qc *QuorumCertificate `protobuf:"bytes,16,opt,name=qc,proto3" json:"qc,omitempty"`
 	// The transactions in order. Empty where only headers were asked for: see `transaction_count`.
 	Transactions []*Transaction `protobuf:"bytes,17,rep,name=transactions,proto3" json:"transactions,omitempty"`

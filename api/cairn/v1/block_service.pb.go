@@ -32,7 +32,8 @@ type GetBlockRequest struct {
 	//	*GetBlockRequest_Height
 	//	*GetBlockRequest_Id
 	Selector isGetBlockRequest_Selector `protobuf_oneof:"selector"`
-	// Refuse with HEIGHT_NOT_REACHED while this node's committed height is below this. 0 asks for nothing.
+	// Refuse with HEIGHT_NOT_REACHED while this node's committed height is below this; a node that is only a few blocks
+	// behind waits up to a second first. 0 asks for nothing.
 	MinHeight     uint64 `protobuf:"varint,3,opt,name=min_height,json=minHeight,proto3" json:"min_height,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -125,7 +126,8 @@ type ListBlocksRequest struct {
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// `next_page_token` of the page before. Absent: the first page.
 	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// Refuse with HEIGHT_NOT_REACHED while this node's committed height is below this. 0 asks for nothing.
+	// Refuse with HEIGHT_NOT_REACHED while this node's committed height is below this; a node that is only a few blocks
+	// behind waits up to a second first. 0 asks for nothing.
 	MinHeight     uint64 `protobuf:"varint,3,opt,name=min_height,json=minHeight,proto3" json:"min_height,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -257,7 +259,8 @@ type GetQuorumCertificateRequest struct {
 	//	*GetQuorumCertificateRequest_Height
 	//	*GetQuorumCertificateRequest_Id
 	Selector isGetQuorumCertificateRequest_Selector `protobuf_oneof:"selector"`
-	// Refuse with HEIGHT_NOT_REACHED while this node's committed height is below this. 0 asks for nothing.
+	// Refuse with HEIGHT_NOT_REACHED while this node's committed height is below this; a node that is only a few blocks
+	// behind waits up to a second first. 0 asks for nothing.
 	MinHeight     uint64 `protobuf:"varint,3,opt,name=min_height,json=minHeight,proto3" json:"min_height,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -40,8 +40,8 @@ type BlockServiceClient interface {
 	//
 	// Errors: INVALID_ARGUMENT (MALFORMED_REQUEST, INVALID_PAGE_TOKEN), UNAVAILABLE (HEIGHT_NOT_REACHED).
 	ListBlocks(ctx context.Context, in *ListBlocksRequest, opts ...grpc.CallOption) (*ListBlocksResponse, error)
-	// Reads one quorum certificate: the high QC of this node, which may be of a block that is not committed yet, or the
-	// one that certifies the committed block of a height or of an id.
+	// Reads one quorum certificate: the high QC of this node, or the one that certifies the committed block of a height or
+	// the block of an id. The high QC's block, and one asked for by its id, need not be committed yet.
 	//
 	// Errors: INVALID_ARGUMENT (INVALID_HASH), NOT_FOUND (BLOCK_NOT_FOUND), OUT_OF_RANGE (HEIGHT_PRUNED),
 	// UNAVAILABLE (HEIGHT_NOT_REACHED, for `min_height` only).
@@ -50,12 +50,14 @@ type BlockServiceClient interface {
 	//
 	// The stream reads from the store, so catching up and following are one. Its response headers arrive as soon as the
 	// request is accepted. While nothing is committed it sends heartbeats, at least every 15 seconds. It ends only with
-	// a status; when it can be resumed, the metadata of its ErrorInfo hold `resumeToken`.
+	// a status; when it can be resumed, the metadata of its ErrorInfo hold `resumeToken`, and `resumeHeight`: the height
+	// behind the last one that was sent.
 	//
 	// Over REST it is NDJSON, or server-sent events when the client accepts text/event-stream.
 	//
 	// Errors: INVALID_ARGUMENT (INVALID_RESUME_TOKEN), OUT_OF_RANGE (HEIGHT_NOT_REACHED for a height beyond the next one,
-	// HEIGHT_PRUNED), RESOURCE_EXHAUSTED (STREAM_LIMIT), UNAVAILABLE (SHUTTING_DOWN).
+	// HEIGHT_PRUNED), RESOURCE_EXHAUSTED with RetryInfo (STREAM_LIMIT), ABORTED (STREAM_TOO_SLOW), UNAVAILABLE
+	// (SHUTTING_DOWN).
 	StreamCommits(ctx context.Context, in *StreamCommitsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCommitsResponse], error)
 }
 
@@ -131,8 +133,8 @@ type BlockServiceServer interface {
 	//
 	// Errors: INVALID_ARGUMENT (MALFORMED_REQUEST, INVALID_PAGE_TOKEN), UNAVAILABLE (HEIGHT_NOT_REACHED).
 	ListBlocks(context.Context, *ListBlocksRequest) (*ListBlocksResponse, error)
-	// Reads one quorum certificate: the high QC of this node, which may be of a block that is not committed yet, or the
-	// one that certifies the committed block of a height or of an id.
+	// Reads one quorum certificate: the high QC of this node, or the one that certifies the committed block of a height or
+	// the block of an id. The high QC's block, and one asked for by its id, need not be committed yet.
 	//
 	// Errors: INVALID_ARGUMENT (INVALID_HASH), NOT_FOUND (BLOCK_NOT_FOUND), OUT_OF_RANGE (HEIGHT_PRUNED),
 	// UNAVAILABLE (HEIGHT_NOT_REACHED, for `min_height` only).
@@ -141,12 +143,14 @@ type BlockServiceServer interface {
 	//
 	// The stream reads from the store, so catching up and following are one. Its response headers arrive as soon as the
 	// request is accepted. While nothing is committed it sends heartbeats, at least every 15 seconds. It ends only with
-	// a status; when it can be resumed, the metadata of its ErrorInfo hold `resumeToken`.
+	// a status; when it can be resumed, the metadata of its ErrorInfo hold `resumeToken`, and `resumeHeight`: the height
+	// behind the last one that was sent.
 	//
 	// Over REST it is NDJSON, or server-sent events when the client accepts text/event-stream.
 	//
 	// Errors: INVALID_ARGUMENT (INVALID_RESUME_TOKEN), OUT_OF_RANGE (HEIGHT_NOT_REACHED for a height beyond the next one,
-	// HEIGHT_PRUNED), RESOURCE_EXHAUSTED (STREAM_LIMIT), UNAVAILABLE (SHUTTING_DOWN).
+	// HEIGHT_PRUNED), RESOURCE_EXHAUSTED with RetryInfo (STREAM_LIMIT), ABORTED (STREAM_TOO_SLOW), UNAVAILABLE
+	// (SHUTTING_DOWN).
 	StreamCommits(*StreamCommitsRequest, grpc.ServerStreamingServer[StreamCommitsResponse]) error
 	mustEmbedUnimplementedBlockServiceServer()
 }

@@ -50,15 +50,16 @@ const (
 	ErrorReason_INVALID_RESUME_TOKEN ErrorReason_Value = 10
 	// No such transaction is known: never seen, or dropped and forgotten.
 	ErrorReason_TRANSACTION_NOT_FOUND ErrorReason_Value = 11
-	// No committed block has this height or id.
+	// No committed block has this height or id; metadata: `height`, the committed one.
 	ErrorReason_BLOCK_NOT_FOUND ErrorReason_Value = 12
-	// No validator set is known for this height or epoch.
+	// No validator set is known for this height or epoch; metadata: `height`, the committed one, and `epoch`, its epoch.
 	ErrorReason_VALIDATOR_SET_NOT_FOUND ErrorReason_Value = 13
 	// The node's committed height is below what was asked for; metadata: `height`, the committed one.
 	ErrorReason_HEIGHT_NOT_REACHED ErrorReason_Value = 14
 	// The height is no longer kept; metadata: `oldestHeight`.
 	ErrorReason_HEIGHT_PRUNED ErrorReason_Value = 15
-	// The transaction's bytes do not decode strictly, or a field breaks its contract.
+	// The transaction's bytes do not decode strictly, or a field breaks its contract; also a body in hex, where JSON has
+	// base64.
 	ErrorReason_MALFORMED_TRANSACTION ErrorReason_Value = 16
 	// The transaction is larger than a transaction may be; metadata: `limit`, in bytes.
 	ErrorReason_TRANSACTION_TOO_LARGE ErrorReason_Value = 17
@@ -72,7 +73,8 @@ const (
 	ErrorReason_SEQUENCE_TOO_OLD ErrorReason_Value = 21
 	// The sequence lies too far ahead; metadata: `sequence`, the account's next.
 	ErrorReason_SEQUENCE_TOO_NEW ErrorReason_Value = 22
-	// The balance does not cover the fee; metadata: `balance`.
+	// The balance does not cover the fee, or in the mempool not all that the transaction can cost together with the
+	// account's other pending ones; metadata: `balance`.
 	ErrorReason_INSUFFICIENT_BALANCE ErrorReason_Value = 23
 	// The fee is below the minimum; metadata: `minimumFee`.
 	ErrorReason_FEE_TOO_LOW ErrorReason_Value = 24
@@ -90,17 +92,19 @@ const (
 	ErrorReason_FAUCET_DISABLED ErrorReason_Value = 30
 	// Too many requests; RetryInfo says when to try again.
 	ErrorReason_RATE_LIMITED ErrorReason_Value = 31
-	// As many streams are open as may be, on the node or from this address.
+	// As many streams are open as may be, on the node or from this address; RetryInfo says when to try again;
+	// metadata: `limit`.
 	ErrorReason_STREAM_LIMIT ErrorReason_Value = 32
-	// The stream's reader was too slow; metadata: `resumeToken`.
+	// The stream's reader was too slow; metadata: `resumeToken`, `resumeHeight`.
 	ErrorReason_STREAM_TOO_SLOW ErrorReason_Value = 33
-	// The node is stopping; another one will answer.
+	// The node is stopping; another one will answer. At the end of a stream metadata: `resumeToken`, `resumeHeight`.
 	ErrorReason_SHUTTING_DOWN ErrorReason_Value = 34
 	// The gateway cannot reach its node.
 	ErrorReason_NODE_UNREACHABLE ErrorReason_Value = 35
 	// The caller's deadline passed, or it went away.
 	ErrorReason_CANCELLED ErrorReason_Value = 36
-	// The node does not have this method: its version is another one than the client's.
+	// The node does not have this method: its version is another one than the client's, or its application is not the
+	// ledger.
 	ErrorReason_UNIMPLEMENTED ErrorReason_Value = 37
 	// A fault of the node itself; its log says more.
 	ErrorReason_INTERNAL ErrorReason_Value = 38

@@ -122,9 +122,9 @@ type Chain struct {
 	GenesisHash string `protobuf:"bytes,2,opt,name=genesis_hash,json=genesisHash,proto3" json:"genesis_hash,omitempty"`
 	// Which ancestor a certificate commits: "two_chain" or "three_chain", as in genesis.
 	CommitRule string `protobuf:"bytes,3,opt,name=commit_rule,json=commitRule,proto3" json:"commit_rule,omitempty"`
-	// The human-readable part of every address of this chain.
+	// The human-readable part of every address of this chain. Empty on a node whose application is not the ledger.
 	AddressPrefix string `protobuf:"bytes,4,opt,name=address_prefix,json=addressPrefix,proto3" json:"address_prefix,omitempty"`
-	// The least fee of a transaction, in base units.
+	// The least fee of a transaction, in base units. 0 on a node whose application is not the ledger.
 	MinimumFee uint64 `protobuf:"varint,5,opt,name=minimum_fee,json=minimumFee,proto3" json:"minimum_fee,omitempty"`
 	// The limits that clients meet.
 	Limits *Limits `protobuf:"bytes,6,opt,name=limits,proto3" json:"limits,omitempty"`
@@ -240,7 +240,7 @@ type Limits struct {
 	MaxBlockBytes uint32 `protobuf:"varint,2,opt,name=max_block_bytes,json=maxBlockBytes,proto3" json:"max_block_bytes,omitempty"`
 	// Transactions of one block.
 	MaxBlockTransactions uint32 `protobuf:"varint,3,opt,name=max_block_transactions,json=maxBlockTransactions,proto3" json:"max_block_transactions,omitempty"`
-	// Bytes of a memo.
+	// Bytes of a memo. 0 on a node whose application is not the ledger.
 	MaxMemoBytes uint32 `protobuf:"varint,4,opt,name=max_memo_bytes,json=maxMemoBytes,proto3" json:"max_memo_bytes,omitempty"`
 	// Pending transactions of one account.
 	MaxAccountPending uint32 `protobuf:"varint,5,opt,name=max_account_pending,json=maxAccountPending,proto3" json:"max_account_pending,omitempty"`
@@ -730,7 +730,8 @@ type GetValidatorSetRequest struct {
 	Height *uint64 `protobuf:"varint,1,opt,name=height,proto3,oneof" json:"height,omitempty"`
 	// The set of this epoch.
 	Epoch *uint64 `protobuf:"varint,2,opt,name=epoch,proto3,oneof" json:"epoch,omitempty"`
-	// Refuse with HEIGHT_NOT_REACHED while this node's committed height is below this. 0 asks for nothing.
+	// Refuse with HEIGHT_NOT_REACHED while this node's committed height is below this; a node that is only a few blocks
+	// behind waits up to a second first. 0 asks for nothing.
 	MinHeight     uint64 `protobuf:"varint,3,opt,name=min_height,json=minHeight,proto3" json:"min_height,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

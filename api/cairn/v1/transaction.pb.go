@@ -216,8 +216,7 @@ type TransactionBody struct {
 	// What the sender pays for inclusion, in base units, whether or not the payload succeeds. At least
 	// `Chain.minimum_fee`.
 	Fee uint64 `protobuf:"varint,4,opt,name=fee,proto3" json:"fee,omitempty"`
-	// The transaction can be part of no block whose timestamp is later than this: Unix milliseconds of block time.
-	// 0 means that it never expires.
+	// The transaction is refused in blocks of this time or later: Unix milliseconds of block time. 0: it never expires.
 	ExpiresAt int64 `protobuf:"varint,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// Free text of at most 256 bytes of UTF-8.
 	Memo string `protobuf:"bytes,6,opt,name=memo,proto3" json:"memo,omitempty"`
@@ -603,7 +602,8 @@ type Transaction struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Where it stands. Within a block always `COMMITTED`.
 	State TransactionState_Value `protobuf:"varint,2,opt,name=state,proto3,enum=cairn.v1.TransactionState_Value" json:"state,omitempty"`
-	// The transaction as it was signed. Absent when it was dropped and only its fate is remembered.
+	// The transaction as it was signed. Absent when it was dropped and only its fate is remembered, and on a node whose
+	// application is not the ledger.
 	Transaction *SignedTransaction `protobuf:"bytes,3,opt,name=transaction,proto3" json:"transaction,omitempty"`
 	// The body of `transaction`, decoded. Absent when `transaction` is.
 	Decoded *TransactionBody `protobuf:"bytes,4,opt,name=decoded,proto3" json:"decoded,omitempty"`
