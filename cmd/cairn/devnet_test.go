@@ -195,7 +195,7 @@ func TestStartRefuses(t *testing.T) {
 		"bad value by flag":    {nothing, []string{"--rpc-max-streams", "0"}, exitSettings, "rpc.max-streams"},
 		"unreadable flag":      {nothing, []string{"--mempool-ttl", "5"}, exitUsage, "unit"},
 		"bad genesis":          {write("{}", "genesis.json"), nil, exitGenesis, "genesis"},
-		"genesis of another":   {copyFrom("genesis.json"), nil, exitFailure, "validator"},
+		"genesis of another":   {copyFrom("genesis.json"), nil, exitKey, "validator"},
 		"port in use":          {nothing, []string{"--rpc-address", busy.Addr().String()}, exitPort, "--rpc-address"},
 		"passphrase not there": {nothing, []string{"--passphrase-file", "/nonexistent"}, exitNotFound, "passphrase"},
 	} {

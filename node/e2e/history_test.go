@@ -8,6 +8,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"time"
 )
 
 // history is the committed chain, replayed by a ledger of ten lines.
@@ -17,6 +18,9 @@ type history struct {
 	balances  map[string]uint64
 	sequences map[string]uint64
 }
+
+// slowly is how long a member may lag behind the newest commit of another before a test remarks on it.
+const slowly = time.Second
 
 // agreed waits until all members have the newest committed height of any of them, reads the whole chain from each, and
 // checks that there is one, that it executes every transaction once and in order, and that nothing is lost of acked or of
@@ -29,7 +33,11 @@ func (n *testnet) agreed(acked map[string]receipt) *history {
 	}
 	var first []block
 	for _, m := range n.members {
+		begin := time.Now()
 		n.await(fmt.Sprintf("%s is at height %d", m.name, height), func() bool { return m.status().Height >= height })
+		if took := time.Since(begin); took > slowly {
+			n.t.Logf("%s took %v to get to height %d, which another one had", m.name, took, height)
+		}
 		blocks := n.walk(m.rest, 0, height)
 		if first == nil {
 			first = blocks
