@@ -139,7 +139,7 @@ func (c *Core) commitBlock(n *node, proof *consensus.QC) {
 	}
 	c.effects.Commit = append(c.effects.Commit, Commit{Block: n.block, Info: n.info, QC: qc, Proof: proof})
 	c.note(Committed{Info: n.info, Proof: proof, Transactions: len(n.block.Payload)})
-	c.tree.reroot(n)
+	c.forget(c.tree.reroot(n))
 }
 
 // pruneRounds forgets what lies at or below the root's round.

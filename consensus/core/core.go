@@ -43,6 +43,8 @@ const (
 	VoteWindow consensus.Round = 2
 	// FetchAhead is the size of the tree beyond which no further chunk is fetched until it shrinks.
 	FetchAhead = 2 * consensus.MaxChunkBlocks
+	// FetchAheadBytes is the payload in the tree, in bytes, beyond which likewise.
+	FetchAheadBytes = 64 << 20
 )
 
 // Timing is the pacemaker's settings.
@@ -121,14 +123,16 @@ type Core struct {
 	orphans  []orphan
 	fetch    *fetchPlan
 	helped   map[consensus.ValidatorID]time.Time
+	shunned  map[consensus.ValidatorID]time.Time // until when a peer is asked after all others
 
-	candidate *node     // the first valid proposal of the current round
-	build     *build    // the Build that is under way
-	waiting   bool      // we lead the round and wait for work
-	idleUntil time.Time // when that wait ends at the latest; zero before the first wait of the round
-	idleOver  bool      // the wait is over: an empty block will do
-	allowed   bool      // the round lasts longer for an idle leader
-	work      bool      // work came since the last Build was asked for
+	candidate *node          // the first valid proposal of the current round
+	build     *build         // the Build that is under way
+	proposed  consensus.Hash // our newest proposal since the start
+	waiting   bool           // we lead the round and wait for work
+	idleUntil time.Time      // when that wait ends at the latest; zero before the first wait of the round
+	idleOver  bool           // the wait is over: an empty block will do
+	allowed   bool           // the round lasts longer for an idle leader
+	work      bool           // work came since the last Build was asked for
 
 	dirty   Save // what is not durable yet
 	effects Effects
@@ -147,6 +151,7 @@ func New(cfg Config, rec Recovery) (*Core, Effects) {
 		certified: map[consensus.Round]*consensus.QC{},
 		votes:     map[consensus.Round]*ballot{},
 		helped:    map[consensus.ValidatorID]time.Time{},
+		shunned:   map[consensus.ValidatorID]time.Time{},
 		highQC:    rec.Proof.Get(),
 		commitQC:  rec.Proof.Get(),
 	}
@@ -226,6 +231,12 @@ func (c *Core) send(e Envelope) {
 	e.Sync = c.syncInfo()
 	c.effects.Send = append(c.effects.Send, e)
 }
+
+// forget tells the environment of blocks that left the tree.
+func (c *Core) forget(ids []consensus.Hash) { c.effects.Forget = append(c.effects.Forget, ids...) }
+
+// Holds reports whether a block is in the tree. From the goroutine that steps.
+func (c *Core) Holds(id consensus.Hash) bool { return c.tree.get(id) != nil }
 
 // isValidator reports whether this node signs in this epoch.
 func (c *Core) isValidator() bool { return c.cfg.Validators.Contains(c.cfg.Self) }

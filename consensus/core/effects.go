@@ -16,6 +16,7 @@ type Effects struct {
 	Execute []*consensus.Block // each only after its parent's BlockExecuted; answer each with BlockExecuted
 	Fetch   []Fetch            // answer each with BlocksFetched or FetchFailed
 	Commit  []Commit           // parents first, each exactly once, only when executed
+	Forget  []consensus.Hash   // blocks that left the tree without being committed: their outcomes are of no use
 	Notes   []Note             // for spans, metrics, logs, transcripts, checkers; no bearing on behaviour
 	Halt    error              // not nil: the chain cannot be continued safely; stop and keep all evidence
 }

@@ -13,11 +13,24 @@ import (
 // fetchPlan is the one fetch under way: the chain from our root to a certified block that we lack (P40). It is not
 // bound to any round: it goes on until the target is there or of no use any more.
 type fetchPlan struct {
-	target   consensus.BlockInfo
-	from     consensus.Height        // of the next chunk
-	peers    []consensus.ValidatorID // whom to ask: the first is asked now, and those that failed are gone
-	inFlight bool
-	asked    time.Time
+	target  consensus.BlockInfo
+	from    consensus.Height        // of the next chunk
+	waiting []consensus.ValidatorID // whom to ask next, in this order; those that failed are gone
+	asked   []fetchAsked            // requests without an answer: one, or two when the first is slow
+}
+
+type fetchAsked struct {
+	peer consensus.ValidatorID
+	at   time.Time
+}
+
+// answered takes the request to peer out, and reports whether there was one.
+func (f *fetchPlan) answered(peer consensus.ValidatorID) bool {
+	i := slices.IndexFunc(f.asked, func(a fetchAsked) bool { return a.peer == peer })
+	if i >= 0 {
+		f.asked = slices.Delete(f.asked, i, i+1)
+	}
+	return i >= 0
 }
 
 // planFetch starts, goes on with or ends the fetch, as what we lack demands. prefer is the peer that revealed the gap.
@@ -31,7 +44,7 @@ func (c *Core) planFetch(prefer consensus.ValidatorID) {
 		if qc == nil {
 			return
 		}
-		c.fetch = &fetchPlan{target: qc.Block(), from: c.tree.root.info.Height + 1, peers: c.askable(qc, prefer)}
+		c.fetch = &fetchPlan{target: qc.Block(), from: c.tree.root.info.Height + 1, waiting: c.askable(qc, prefer)}
 	}
 	c.ask()
 }
@@ -55,7 +68,8 @@ func (c *Core) missing() *consensus.QC {
 	return nil
 }
 
-// askable returns the preferred peer, then the certificate's signers in an order that differs from node to node.
+// askable returns the preferred peer, then the certificate's signers in an order that differs from node to node. Who
+// failed us lately comes last, preferred or not.
 func (c *Core) askable(qc *consensus.QC, prefer consensus.ValidatorID) []consensus.ValidatorID {
 	key := func(id consensus.ValidatorID) []byte {
 		block := qc.Block().ID
@@ -64,79 +78,103 @@ func (c *Core) askable(qc *consensus.QC, prefer consensus.ValidatorID) []consens
 	}
 	signers := qc.Signers()
 	slices.SortFunc(signers, func(a, b consensus.ValidatorID) int { return bytes.Compare(key(a), key(b)) })
-	var out []consensus.ValidatorID
+	var out, last []consensus.ValidatorID
 	for _, id := range append([]consensus.ValidatorID{prefer}, signers...) {
-		if !id.IsZero() && id != c.cfg.Self && !slices.Contains(out, id) {
+		switch {
+		case id.IsZero() || id == c.cfg.Self || slices.Contains(out, id) || slices.Contains(last, id):
+		case c.now.Before(c.shunned[id]):
+			last = append(last, id)
+		default:
 			out = append(out, id)
 		}
 	}
-	return out
+	return append(out, last...)
 }
 
-// ask sends the next request unless one is under way, the tree is too large for another chunk, or every peer failed:
-// then the fetch starts over after a base interval.
+// shunTime is for how many base intervals a peer that failed or kept us waiting is asked after all others.
+const shunTime = 60
+
+func (c *Core) shun(peer consensus.ValidatorID) {
+	if len(c.shunned) >= 4*consensus.MaxValidators {
+		clear(c.shunned)
+	}
+	c.shunned[peer] = c.now.Add(shunTime * c.cfg.Timing.Base)
+}
+
+// ask sends the next request unless one is under way or the tree is too large for another chunk. When an answer takes
+// longer than a base interval another peer is asked as well; when nobody is left the fetch starts over after one.
 func (c *Core) ask() {
 	f := c.fetch
-	if f.inFlight || !c.deadline.fetch.IsZero() || c.tree.size() >= FetchAhead {
+	slow := len(f.asked) == 1 && c.now.Sub(f.asked[0].at) >= c.cfg.Timing.Base
+	switch {
+	case len(f.asked) == 0 && len(f.waiting) == 0:
+		if c.deadline.fetch.IsZero() {
+			c.deadline.fetch = c.now.Add(c.cfg.Timing.Base)
+		}
 		return
+	case len(f.asked) > 0 && !slow, len(f.waiting) == 0, c.tree.isFull():
+		return
+	case slow:
+		c.shun(f.asked[0].peer)
 	}
-	if len(f.peers) == 0 {
+	peer := f.waiting[0]
+	f.waiting = f.waiting[1:]
+	f.asked = append(f.asked, fetchAsked{peer: peer, at: c.now})
+	c.deadline.fetch = time.Time{}
+	if len(f.asked) == 1 {
 		c.deadline.fetch = c.now.Add(c.cfg.Timing.Base)
-		return
 	}
-	f.inFlight, f.asked = true, c.now
 	req := consensus.FetchRequest{Target: f.target, From: f.from}
-	c.note(FetchStarted{Peer: f.peers[0], Request: req})
-	c.effects.Fetch = append(c.effects.Fetch, Fetch{Peer: f.peers[0], Request: req})
+	c.note(FetchStarted{Peer: peer, Request: req})
+	c.effects.Fetch = append(c.effects.Fetch, Fetch{Peer: peer, Request: req})
 }
 
-// restartFetch begins anew after every peer has failed.
-func (c *Core) restartFetch() {
-	c.fetch = nil
+// onFetchDeadline: an answer is late, or every peer has failed and the fetch begins anew.
+func (c *Core) onFetchDeadline() {
+	if c.fetch != nil && len(c.fetch.asked) == 0 {
+		c.fetch = nil
+	}
 	c.planFetch(consensus.ValidatorID{})
 }
 
 func (c *Core) onFetchFailed(ev FetchFailed) {
 	c.note(FetchEnded{Peer: ev.Peer, Target: ev.Target, Reason: ev.Reason})
-	if f := c.fetch; f != nil && f.inFlight && f.target.ID == ev.Target {
-		f.inFlight = false
-		c.nextPeer(nil)
+	if f := c.fetch; f != nil && f.target.ID == ev.Target && f.answered(ev.Peer) {
+		c.fetchFailed(ev.Peer)
 	}
 	c.planFetch(consensus.ValidatorID{})
 }
 
-// nextPeer turns to the next peer, and to the blocks right above our root again: what the last one gave may be a branch
-// that does not lead to the target, and no honest peer could go on from there. Behind the others stands who is asked
-// again.
-func (c *Core) nextPeer(again []consensus.ValidatorID) {
-	c.fetch.peers = append(c.fetch.peers[1:len(c.fetch.peers):len(c.fetch.peers)], again...)
+// fetchFailed begins right above our root again: what the last peer gave may be a branch that does not lead to the
+// target, and no honest peer could go on from there.
+func (c *Core) fetchFailed(peer consensus.ValidatorID) {
+	c.shun(peer)
 	c.fetch.from = c.tree.root.info.Height + 1
+	c.deadline.fetch = time.Time{}
 }
 
 // onBlocksFetched inserts a chunk: every block in it is certified. Its certificates are learned like any other, so
-// commits follow as execution proceeds, and the rest of the chain is asked for (P41).
+// commits follow as execution proceeds, and the next peer is asked for the rest: no single one decides how fast we are
+// (P41).
 func (c *Core) onBlocksFetched(ev BlocksFetched) {
 	f := c.fetch
-	if f == nil || !f.inFlight || f.target.ID != ev.Target {
+	if f == nil || f.target.ID != ev.Target || !f.answered(ev.Peer) {
 		return // overtaken
 	}
-	f.inFlight = false
 	chunk := ev.Chunk.Get()
 	added := c.insertChunk(chunk)
 	last := chunk.Blocks[len(chunk.Blocks)-1]
 	end := FetchEnded{Peer: ev.Peer, Target: ev.Target, Blocks: added}
-	switch {
-	case c.tree.get(last.ID()) == nil && last.Height > c.tree.root.info.Height:
+	if c.tree.get(last.ID()) == nil && last.Height > c.tree.root.info.Height {
 		end.Reason = "the chunk does not link to our chain"
 		if proof := c.rivalCommit(chunk); proof != nil {
 			c.halt(fmt.Errorf("%w: %v commits %v, off the chain of our committed %v", ErrConflict, proof, proof.Commit(), c.tree.root.info))
 		}
-		c.nextPeer(nil)
-	case c.now.Sub(f.asked) > c.cfg.Timing.Base: // a peer that drips block by block must not be the only one asked
-		c.nextPeer(f.peers[:1])
-		f.from = last.Height + 1 // it linked: begun anew each time, a fetch of single blocks would never get on
-	default:
+		c.fetchFailed(ev.Peer)
+	} else {
 		f.from = last.Height + 1
+		f.waiting = append(f.waiting, ev.Peer)
+		c.deadline.fetch = time.Time{}
 	}
 	c.note(end)
 	c.commit()

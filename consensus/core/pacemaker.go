@@ -13,7 +13,7 @@ type deadlines struct {
 	idle        time.Time // a leader without work proposes an empty block
 	heldVote    time.Time // the candidate's timestamp is reached
 	rebroadcast time.Time // the timeout goes out again
-	fetch       time.Time // the fetch starts over
+	fetch       time.Time // another peer is asked, or the fetch starts over
 }
 
 func (d *deadlines) earliest() time.Time {
@@ -52,7 +52,7 @@ func (c *Core) onTimer() {
 		c.rebroadcast()
 	}
 	if c.take(&c.deadline.fetch) {
-		c.restartFetch()
+		c.onFetchDeadline()
 	}
 }
 

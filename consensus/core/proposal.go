@@ -40,12 +40,12 @@ func (c *Core) accept(p *consensus.Proposal, from consensus.ValidatorID) string 
 	if reason := c.admit(b); reason != "" {
 		return reason
 	}
-	c.dropOld()
 	parent := c.tree.get(b.Parent)
 	if parent == nil {
 		c.hold(p, from)
 		return ""
 	}
+	c.dropOld()
 	n := c.insert(b, parent)
 	c.allowIdle()
 	c.note(ProposalAccepted{Block: b, From: from})
@@ -98,7 +98,7 @@ func (c *Core) dropOld() {
 		if old == nil {
 			return
 		}
-		c.tree.drop(old)
+		c.forget(c.tree.drop(old))
 	}
 }
 
@@ -114,7 +114,7 @@ func (c *Core) noteEquivocation(b *consensus.Block) {
 // insert adds a block under its parent; it will be durable before anything that rests on it is sent.
 func (c *Core) insert(b *consensus.Block, parent *node) *node {
 	n := c.tree.insert(b, parent)
-	if b.ID() != c.safety.LastProposal { // our own was made durable before we sent it
+	if n.id != c.proposed { // that one was made durable before it was sent
 		c.dirty.Blocks = append(c.dirty.Blocks, b)
 	}
 	if qc := c.certified[b.Round]; qc != nil && qc.Block().ID == n.id {

@@ -91,6 +91,7 @@ func (c *Core) propose(b *build, payload [][]byte) {
 		return // restarted in a round we proposed in: the old proposal was sent again
 	}
 	c.setSafety(next)
+	c.proposed = block.ID()
 	c.dirty.Blocks = append(c.dirty.Blocks, block)
 	c.deadline.idle = time.Time{}
 	c.note(ProposalSigned{Block: block})

@@ -17,14 +17,8 @@ func (c *Core) recover(rec Recovery) {
 	if rec.HighTC != nil {
 		c.learnTC(rec.HighTC.Get())
 	}
-	for _, b := range rec.Blocks {
-		c.learnQC(b.QC)
-		if parent := c.tree.get(b.Parent); parent != nil && c.tree.get(b.ID()) == nil {
-			c.insert(b, parent)
-		}
-	}
-	c.dirty = Save{}
-	c.commit()
+	c.recoverTree(rec.Blocks)
+	c.dirty, c.effects.Forget = Save{}, nil
 	c.advance()
 	c.send(Envelope{})
 	c.resend(consensus.ValidatorID{})
@@ -35,4 +29,26 @@ func (c *Core) recover(rec Recovery) {
 		c.deadline = deadlines{rebroadcast: c.now.Add(c.cfg.Timing.Base)}
 	}
 	c.planFetch(consensus.ValidatorID{})
+}
+
+// recoverTree inserts the stored blocks, drops old uncertified ones beyond the tree's limit, and begins to execute.
+func (c *Core) recoverTree(blocks []*consensus.Block) {
+	root := c.tree.root
+	root.state = inserted // nothing is executed while the tree is being built
+	for _, b := range blocks {
+		c.learnQC(b.QC)
+		if parent := c.tree.get(b.Parent); parent != nil && c.tree.get(b.ID()) == nil {
+			c.insert(b, parent)
+		}
+	}
+	root.state = executed
+	c.round = c.highQC.Round() + 1
+	if c.highTC != nil {
+		c.round = max(c.round, c.highTC.Round+1)
+	}
+	c.dropOld()
+	c.round = 0
+	for _, n := range root.children {
+		c.execute(n)
+	}
 }

@@ -33,6 +33,7 @@ type tree struct {
 	root    *node
 	nodes   map[consensus.Hash]*node
 	byRound map[consensus.Round][]*node
+	bytes   int // of the payloads
 }
 
 func newTree(root consensus.BlockInfo) *tree {
@@ -49,11 +50,15 @@ func (t *tree) get(id consensus.Hash) *node { return t.nodes[id] }
 // size returns the number of uncommitted blocks.
 func (t *tree) size() int { return len(t.nodes) - 1 }
 
+// isFull reports whether there is no room for another fetched chunk.
+func (t *tree) isFull() bool { return t.size() >= FetchAhead || t.bytes >= FetchAheadBytes }
+
 func (t *tree) insert(b *consensus.Block, parent *node) *node {
 	n := &node{id: b.ID(), block: b, parent: parent}
 	parent.children = append(parent.children, n)
 	t.nodes[n.id] = n
 	t.byRound[b.Round] = append(t.byRound[b.Round], n)
+	t.bytes += payloadBytes(b)
 	return n
 }
 
@@ -69,18 +74,27 @@ func (t *tree) path(n *node) []*node {
 	return up
 }
 
-// reroot makes a child of the root the new root; its siblings and their descendants are pruned.
-func (t *tree) reroot(n *node) {
+func payloadBytes(b *consensus.Block) int {
+	size := 0
+	for _, tx := range b.Payload {
+		size += len(tx)
+	}
+	return size
+}
+
+// reroot makes a child of the root the new root; its siblings and their descendants are pruned, and their ids returned.
+func (t *tree) reroot(n *node) (pruned []consensus.Hash) {
 	old := t.root
 	for _, child := range old.children {
 		if child != n {
-			t.prune(child)
+			pruned = append(pruned, t.prune(child)...)
 		}
 	}
 	delete(t.nodes, old.id)
-	t.forgetRound(n)
+	t.leave(n)
 	n.parent = nil
 	t.root = n
+	return pruned
 }
 
 // lowestLeaf returns the leaf of the lowest round that may go, nil when there is none.
@@ -104,21 +118,25 @@ func (n *node) before(o *node) bool {
 	return bytes.Compare(n.id[:], o.id[:]) < 0
 }
 
-// drop removes a leaf.
-func (t *tree) drop(n *node) {
+// drop removes a leaf and returns its id.
+func (t *tree) drop(n *node) []consensus.Hash {
 	n.parent.children = slices.DeleteFunc(n.parent.children, func(o *node) bool { return o == n })
-	t.prune(n)
+	return t.prune(n)
 }
 
-func (t *tree) prune(n *node) {
+// prune removes a node with its descendants and returns their ids.
+func (t *tree) prune(n *node) (pruned []consensus.Hash) {
 	for _, child := range n.children {
-		t.prune(child)
+		pruned = append(pruned, t.prune(child)...)
 	}
 	delete(t.nodes, n.id)
-	t.forgetRound(n)
+	t.leave(n)
+	return append(pruned, n.id)
 }
 
-func (t *tree) forgetRound(n *node) {
+// leave takes a node out of what counts uncommitted blocks.
+func (t *tree) leave(n *node) {
+	t.bytes -= payloadBytes(n.block)
 	round := n.block.Round
 	kept := t.byRound[round][:0]
 	for _, o := range t.byRound[round] {

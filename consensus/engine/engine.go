@@ -13,7 +13,6 @@ import (
 
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/core"
-	"github.com/cairnchain/cairn/consensus/safety"
 )
 
 // Status is a snapshot for operators.
@@ -74,38 +73,6 @@ func New(cfg Config, env Env) (*Engine, error) {
 		return nil, err
 	}
 	return e, e.settle()
-}
-
-// recover reads what was durable and verifies it again.
-func (e *Engine) recover() (core.Recovery, error) {
-	stored, err := e.env.Store.Recover()
-	if err != nil {
-		return core.Recovery{}, err
-	}
-	rec := core.Recovery{Now: e.now, Root: stored.Tip, Blocks: stored.Uncommitted}
-	if rec.Proof, err = e.cfg.Verifier.QC(stored.Proof); err != nil {
-		return core.Recovery{}, fmt.Errorf("stored commit proof: %w", err)
-	}
-	rec.HighQC = rec.Proof
-	if stored.HighQC != nil && stored.HighQC.Round() > stored.Proof.Round() {
-		if rec.HighQC, err = e.cfg.Verifier.QC(stored.HighQC); err != nil {
-			return core.Recovery{}, fmt.Errorf("stored high QC: %w", err)
-		}
-	}
-	if stored.HighTC != nil {
-		tc, err := e.cfg.Verifier.TC(stored.HighTC)
-		if err != nil {
-			return core.Recovery{}, fmt.Errorf("stored high TC: %w", err)
-		}
-		rec.HighTC = &tc
-	}
-	rec.Safety = safety.Initial(e.cfg.Verifier.Domain.Epoch)
-	if e.env.Safety != nil {
-		rec.Safety = e.env.Safety.State()
-	}
-	rec.Safety = safety.Raise(rec.Safety, rec.HighQC.Get(), stored.HighTC)
-	e.outcomes[stored.Tip.ID] = &outcome{info: stored.Tip, history: stored.History}
-	return rec, nil
 }
 
 // Armed returns when the engine wants a TimerFired; the zero time means never. Loop only.
@@ -178,6 +145,9 @@ func (e *Engine) carryOut(effects core.Effects) error {
 	}
 	for _, commit := range effects.Commit {
 		e.commit(commit)
+	}
+	for _, id := range effects.Forget {
+		delete(e.outcomes, id)
 	}
 	e.observe(effects.Notes)
 	return nil

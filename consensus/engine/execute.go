@@ -54,7 +54,10 @@ func (e *Engine) execute(block *consensus.Block) {
 		start := e.env.Clock.Now()
 		result, err := e.env.App.Execute(state, appBlock(block))
 		if err != nil && !errors.Is(err, app.ErrInvalidBlock) {
-			return func(*Engine) error {
+			return func(e *Engine) error {
+				if !e.core.Holds(block.ID()) { // a dead branch, whose state may be torn
+					return nil
+				}
 				return fmt.Errorf("execution of block %v (height %d) failed on this node: %w", block, block.Height, err)
 			}
 		}
@@ -103,7 +106,7 @@ func newOutcome(b *consensus.Block, parent *outcome, result app.Result) *outcome
 // executed takes an outcome in, unless the block it rests on was pruned meanwhile.
 func (e *Engine) executed(o *outcome, parentID consensus.Hash) error {
 	parent := e.outcomes[parentID]
-	if parent == nil {
+	if parent == nil || !e.core.Holds(o.info.ID) {
 		return nil
 	}
 	o.parent.Store(parent)

@@ -12,7 +12,7 @@ import (
 const (
 	crashSenders = 6
 	// crashCycles is how often all validators are killed at once.
-	crashCycles = 10
+	crashCycles = 16
 	// fewer is how many transactions are waited for while one validator is away: each round that it would lead takes the
 	// others a whole round timeout.
 	fewer = 60

@@ -75,7 +75,7 @@ func (r *Recorder) Received(_ consensus.ValidatorID, m *consensus.Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if p := m.Proposal; p != nil {
-		r.write(Proposal, p.Block.Proposer, p.Block.Epoch, p.Block.Round, p.Block.ID().String())
+		r.write(Line{Proposal, p.Block.Proposer.String(), uint64(p.Block.Epoch), uint64(p.Block.Round), p.Block.ID().String()})
 		r.qc(p.Block.QC)
 		r.tc(p.TC)
 	}
@@ -95,12 +95,12 @@ func (r *Recorder) Received(_ consensus.ValidatorID, m *consensus.Message) {
 
 func (r *Recorder) vote(v *consensus.Vote) {
 	if v != nil {
-		r.write(Vote, v.Signer, v.Data.Block.Epoch, v.Round(), v.Data.Digest().String())
+		r.write(Line{Vote, v.Signer.String(), uint64(v.Data.Block.Epoch), uint64(v.Round()), v.Data.Digest().String()})
 	}
 }
 
 func (r *Recorder) timeout(signer consensus.ValidatorID, epoch consensus.Epoch, round, qcRound consensus.Round) {
-	r.write(Timeout, signer, epoch, round, fmt.Sprintf("%064x", uint64(qcRound)))
+	r.write(Line{Timeout, signer.String(), uint64(epoch), uint64(round), fmt.Sprintf("%064x", uint64(qcRound))})
 }
 
 func (r *Recorder) qc(q *consensus.QC) {
@@ -109,7 +109,7 @@ func (r *Recorder) qc(q *consensus.QC) {
 	}
 	digest := q.Data.Digest().String()
 	for _, s := range q.Signatures {
-		r.write(Vote, s.Signer, q.Block().Epoch, q.Round(), digest)
+		r.write(Line{Vote, s.Signer.String(), uint64(q.Block().Epoch), uint64(q.Round()), digest})
 	}
 }
 
@@ -123,8 +123,7 @@ func (r *Recorder) tc(t *consensus.TC) {
 	}
 }
 
-func (r *Recorder) write(kind Kind, signer consensus.ValidatorID, epoch consensus.Epoch, round consensus.Round, content string) {
-	line := Line{kind, signer.String(), uint64(epoch), uint64(round), content}
+func (r *Recorder) write(line Line) {
 	if _, known := r.written[line]; known {
 		return
 	}

@@ -1,0 +1,81 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/consensus/core"
+	"github.com/cairnchain/cairn/consensus/safety"
+)
+
+// recover reads what was durable and verifies it again.
+func (e *Engine) recover() (core.Recovery, error) {
+	stored, err := e.env.Store.Recover()
+	if err != nil {
+		return core.Recovery{}, err
+	}
+	rec := core.Recovery{Now: e.now, Root: stored.Tip}
+	if rec.Proof, err = e.cfg.Verifier.QC(stored.Proof); err != nil {
+		return core.Recovery{}, fmt.Errorf("stored commit proof: %w", err)
+	}
+	rec.HighQC = rec.Proof
+	if stored.HighQC != nil && stored.HighQC.Round() > stored.Proof.Round() {
+		if rec.HighQC, err = e.cfg.Verifier.QC(stored.HighQC); err != nil {
+			return core.Recovery{}, fmt.Errorf("stored high QC: %w", err)
+		}
+	}
+	if stored.HighTC != nil {
+		tc, err := e.cfg.Verifier.TC(stored.HighTC)
+		if err != nil {
+			return core.Recovery{}, fmt.Errorf("stored high TC: %w", err)
+		}
+		rec.HighTC = &tc
+	}
+	rec.Safety = safety.Initial(e.cfg.Verifier.Domain.Epoch)
+	if e.env.Safety != nil {
+		rec.Safety = e.env.Safety.State()
+	}
+	rec.Safety = safety.Raise(rec.Safety, rec.HighQC.Get(), stored.HighTC)
+	if err := e.recoverTimeout(&rec); err != nil {
+		return core.Recovery{}, err
+	}
+	rec.Blocks = e.verifiedBlocks(stored.Uncommitted)
+	e.outcomes[stored.Tip.ID] = &outcome{info: stored.Tip, history: stored.History}
+	return rec, nil
+}
+
+// recoverTimeout raises the certificates to those that the last timeout was signed with: the safety record may be newer
+// than the block store, when that was replaced.
+func (e *Engine) recoverTimeout(rec *core.Recovery) error {
+	last := rec.Safety.LastTimeout
+	if last == nil {
+		return nil
+	}
+	if last.QC.Round() > rec.HighQC.Get().Round() {
+		qc, err := e.cfg.Verifier.QC(last.QC)
+		if err != nil {
+			return fmt.Errorf("QC of the last timeout: %w", err)
+		}
+		rec.HighQC = qc
+	}
+	if last.TC != nil && (rec.HighTC == nil || last.TC.Round > rec.HighTC.Get().Round) {
+		tc, err := e.cfg.Verifier.TC(last.TC)
+		if err != nil {
+			return fmt.Errorf("TC of the last timeout: %w", err)
+		}
+		rec.HighTC = &tc
+	}
+	return nil
+}
+
+// verifiedBlocks leaves out the stored blocks whose QC does not verify: an id does not cover the signatures, so a disk
+// may have changed them. They are fetched again if they matter.
+func (e *Engine) verifiedBlocks(stored []*consensus.Block) []*consensus.Block {
+	var good []*consensus.Block
+	for _, b := range stored {
+		if _, err := e.cfg.Verifier.QC(b.QC); err == nil {
+			good = append(good, b)
+		}
+	}
+	return good
+}
