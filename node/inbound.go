@@ -13,7 +13,7 @@ import (
 type inbound struct{ n *Node }
 
 // Receive verifies a message on the goroutine that reads its sender's stream, so that a flood costs only its sender, and
-// hands it to the engine, waiting while the engine's inbox is full.
+// hands it to the engine, waiting while the sender has its share of the engine's inbox.
 func (i inbound) Receive(ctx context.Context, from consensus.ValidatorID, m *consensus.Message) error {
 	task, err := i.n.engine.Verify(from, m)
 	if err != nil {
@@ -22,13 +22,24 @@ func (i inbound) Receive(ctx context.Context, from consensus.ValidatorID, m *con
 	if i.n.opts.Received != nil {
 		i.n.opts.Received(from, m)
 	}
-	_ = i.n.loop.Post(ctx, task) // it fails only when the node stops, which is no fault of the peer
+	// These fail only when the node stops, which is no fault of the peer.
+	done, err := i.n.shares.take(ctx, from)
+	if err != nil {
+		return nil
+	}
+	if err := i.n.loop.Post(ctx, func(e *engine.Engine) error { done(); return task(e) }); err != nil {
+		done()
+	}
 	return nil
 }
 
-// Connected tells the core, which repeats to the peer what it may have missed, and shares what is pending anew.
+// Connected tells the core, which repeats to the peer what it may have missed.
 func (i inbound) Connected(ctx context.Context, peer consensus.ValidatorID) {
 	_ = i.n.loop.Post(ctx, engine.Connected(peer))
+}
+
+// Sharing lets everything that is pending go out to the peer again.
+func (i inbound) Sharing(peer consensus.ValidatorID) {
 	select {
 	case i.n.again[peer] <- struct{}{}:
 	default:
@@ -38,8 +49,8 @@ func (i inbound) Connected(ctx context.Context, peer consensus.ValidatorID) {
 // Disconnected needs no answer: the core never counts on a message to arrive.
 func (i inbound) Disconnected(consensus.ValidatorID) {}
 
-// Transactions admits what another validator shares. A refusal is no fault of the peer, whose state may be older; a
-// failure of our own storage ends the node elsewhere.
+// Transactions admits what another validator shares. A refusal is no fault of the peer, whose state may be newer or
+// older than ours. A failure of our own storage is logged once per batch; it ends the node at its next write.
 func (i inbound) Transactions(ctx context.Context, _ consensus.ValidatorID, txs [][]byte) error {
 	for _, tx := range txs {
 		if ctx.Err() != nil {
@@ -47,6 +58,7 @@ func (i inbound) Transactions(ctx context.Context, _ consensus.ValidatorID, txs 
 		}
 		if _, err := i.n.pool.Add(app.Tx(tx), mempool.Peer); err != nil {
 			i.n.log.Error("admission of a shared transaction failed", "error", err)
+			break
 		}
 	}
 	return nil

@@ -68,7 +68,9 @@ func (n *Node) openRPC() error {
 		Status: n.engine.Status, Peers: n.peers,
 		Name: n.Name(), Version: ThisBuild().Version, Self: n.self, Faucet: faucet,
 		Limits: rpc.Limits{
-			Streams: s.MaxStreams, StreamsPerAddress: s.StreamsPerAddress, RequestTimeout: s.RequestTimeout,
+			MaxRequest: max(rpc.DefaultMaxRequest, int(n.opts.Settings.REST.MaxBody)),
+			Streams:    s.MaxStreams, StreamsPerAddress: s.StreamsPerAddress, RequestTimeout: s.RequestTimeout,
+			SubmitRate: float64(s.SubmitRate), SubmitBurst: s.SubmitBurst,
 		},
 		OnInternal: func(method string, cause error) {
 			n.log.Error("a request failed inside the node", "method", method, "error", cause)
@@ -138,10 +140,10 @@ func (n *Node) Run(ctx context.Context) error {
 	} {
 		group.Go(func() error { return part(ctx) })
 	}
-	group.Go(func() error { return n.grpc.Serve(n.listeners.rpc) })
-	group.Go(func() error { return serveHTTP(n.rest.Serve(n.listeners.rest)) })
+	group.Go(func() error { return served(n.grpc.Serve(n.listeners.rpc)) })
+	group.Go(func() error { return served(n.rest.Serve(n.listeners.rest)) })
 	if n.listeners.metrics != nil {
-		group.Go(func() error { return serveHTTP(n.metrics.Serve(n.listeners.metrics)) })
+		group.Go(func() error { return served(n.metrics.Serve(n.listeners.metrics)) })
 	}
 	for _, p := range n.network.Peers() {
 		group.Go(func() error { return n.share(ctx, p.ID) })
@@ -155,8 +157,9 @@ func (n *Node) Run(ctx context.Context) error {
 	return errors.Join(err, n.Close())
 }
 
-func serveHTTP(err error) error {
-	if errors.Is(err, http.ErrServerClosed) {
+// served drops the errors by which a server says that it was stopped, be it before it began.
+func served(err error) error {
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, grpc.ErrServerStopped) {
 		return nil
 	}
 	return err

@@ -35,6 +35,8 @@ type RPCSettings struct {
 	MaxStreams        int           `key:"max-streams" default:"10000" help:"commit streams open at once; more are refused with STREAM_LIMIT"`
 	StreamsPerAddress int           `key:"streams-per-address" default:"50" help:"commit streams open at once from one IP address; more are refused with STREAM_LIMIT"`
 	RequestTimeout    time.Duration `key:"request-timeout" default:"30s" help:"longest time for one unary request"`
+	SubmitRate        int           `key:"submit-rate" default:"1000" help:"transactions per second that one IP address may submit in the long run; further ones are refused with RATE_LIMITED"`
+	SubmitBurst       int           `key:"submit-burst" default:"2000" help:"transactions that one IP address may submit at once, above the rate"`
 }
 
 // RESTSettings are about the REST gateway.

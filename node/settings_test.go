@@ -133,7 +133,7 @@ func TestDefaultsAreValidAndAsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Settings{
-		RPC:       RPCSettings{"127.0.0.1:9090", 10_000, 50, 30 * time.Second},
+		RPC:       RPCSettings{"127.0.0.1:9090", 10_000, 50, 30 * time.Second, 1000, 2000},
 		REST:      RESTSettings{"127.0.0.1:8080", nil, 1 << 20},
 		Metrics:   MetricsSettings{"127.0.0.1:9464"},
 		Peer:      PeerSettings{"127.0.0.1:7070"},
@@ -256,6 +256,8 @@ func TestValidateLimits(t *testing.T) {
 		in, out []int
 	}{
 		{"rpc.max-streams", func(s *Settings, n int) { s.RPC.MaxStreams = n }, []int{1}, []int{0, -1}},
+		{"rpc.submit-rate", func(s *Settings, n int) { s.RPC.SubmitRate = n }, []int{1}, []int{0, -1}},
+		{"rpc.submit-burst", func(s *Settings, n int) { s.RPC.SubmitBurst = n }, []int{1}, []int{0, -1}},
 		{"rest.max-body", func(s *Settings, n int) { s.REST.MaxBody = Size(n) }, []int{1 << 10, 1<<10 + 1}, []int{1<<10 - 1}},
 		{"mempool.max-bytes", func(s *Settings, n int) { s.Mempool.MaxBytes = Size(n) }, []int{64 << 10}, []int{64<<10 - 1}},
 		{"block.max-transactions", func(s *Settings, n int) { s.Block.MaxTransactions = n }, []int{1, 4999, 5000}, []int{0, 5001}},

@@ -64,6 +64,8 @@ func (s Settings) validateLimits(check settingCheck) {
 	positive("rpc.max-streams", int64(s.RPC.MaxStreams))
 	positive("rpc.streams-per-address", int64(s.RPC.StreamsPerAddress))
 	check(s.RPC.RequestTimeout > 0, "rpc.request-timeout", "%v must be positive", s.RPC.RequestTimeout)
+	positive("rpc.submit-rate", int64(s.RPC.SubmitRate))
+	positive("rpc.submit-burst", int64(s.RPC.SubmitBurst))
 	check(s.REST.MaxBody >= minBody, "rest.max-body", "%v must be at least %v", s.REST.MaxBody, minBody)
 	positive("mempool.max-transactions", int64(s.Mempool.MaxTransactions))
 	check(s.Mempool.MaxBytes >= consensus.MaxTransactionBytes, "mempool.max-bytes",

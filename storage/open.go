@@ -83,7 +83,7 @@ func (s *Store) checkChain(hash consensus.Hash) error {
 		return fmt.Errorf("%w; %s", err, howToReplace)
 	}
 	if stored != hash {
-		return fmt.Errorf("%w: stored is the chain of genesis %v, asked for is %v", ErrWrongChain, stored, hash)
+		return fmt.Errorf("%w: stored is the chain of genesis %v, asked for is %v; restore the genesis document that belongs to this folder, or use another home", ErrWrongChain, stored, hash)
 	}
 	info, err := need(s.kv, heightKey(prefixInfo, 0), consensus.DecodeBlockInfo)
 	if err != nil {

@@ -19,8 +19,8 @@ const (
 var safetyFiles = [2]string{SafetyFileA, SafetyFileB}
 
 // SafetyRecord is the durable safety.State of one validator: what it must remember never to sign twice. It has two
-// copies, each complete, in files of their own, for a database may come back with an older value and not say so
-// (THREATS F1). Not safe for concurrent use: the one who signs has it.
+// copies, each complete, in files of their own, for a database may come back with an older value and not say
+// so. Not safe for concurrent use: the one who signs has it.
 //
 // A save overwrites a in place, syncs it, and only then does the same with b. So at any instant at most one copy is
 // torn, and the other is whole: while a is being written b holds the state before, whose successor nobody has signed

@@ -126,7 +126,7 @@ func checkEveryNode(t *testing.T, running node.Running, height string) {
 		var followed struct {
 			Block struct{ ID, StateRoot string }
 		}
-		ask(t, &followed, "watch", "--rpc", n.RPC, "--from", "1", "--count", "1") // until this node has committed, too
+		ask(t, &followed, "watch", "--rpc", n.RPC, "--from", "1", "--count", height) // until this node has committed, too
 		var block struct{ ID, StateRoot string }
 		ask(t, &block, "block", height, "--rpc", n.RPC, "--home", n.Home)
 		ids[block.ID], roots[block.StateRoot] = true, true

@@ -149,7 +149,12 @@ func (e *Engine) build(b core.Build) {
 		header := app.Header{Height: b.Height, Timestamp: b.Timestamp, Proposer: b.Proposer}
 		kept, dropped, err := e.env.App.Prepare(state, header, candidates)
 		if err != nil {
-			return func(*Engine) error { return fmt.Errorf("preparing block of height %d: %w", b.Height, err) }
+			return func(e *Engine) error {
+				if !e.core.Holds(b.Parent.ID) { // a dead branch, whose state may be torn
+					return nil
+				}
+				return fmt.Errorf("preparing block of height %d: %w", b.Height, err)
+			}
 		}
 		for _, d := range dropped {
 			e.env.Pool.Reject(d)

@@ -36,6 +36,7 @@ type fakeNode struct {
 	batches      chan received
 	connected    chan consensus.ValidatorID
 	disconnected chan consensus.ValidatorID
+	sharing      chan consensus.ValidatorID
 	receive      func(ctx context.Context, from consensus.ValidatorID, m *consensus.Message) error
 	transactions func(ctx context.Context, from consensus.ValidatorID) error
 	chain        func(req consensus.FetchRequest, maxBlocks, maxBytes int) (*consensus.Chunk, error)
@@ -47,6 +48,7 @@ func newFakeNode() *fakeNode {
 		batches:      make(chan received, 4096),
 		connected:    make(chan consensus.ValidatorID, 4096),
 		disconnected: make(chan consensus.ValidatorID, 4096),
+		sharing:      make(chan consensus.ValidatorID, 4096),
 	}
 }
 
@@ -71,6 +73,7 @@ func (f *fakeNode) Transactions(ctx context.Context, from consensus.ValidatorID,
 }
 
 func (f *fakeNode) Connected(_ context.Context, peer consensus.ValidatorID) { f.connected <- peer }
+func (f *fakeNode) Sharing(peer consensus.ValidatorID)                      { f.sharing <- peer }
 func (f *fakeNode) Disconnected(peer consensus.ValidatorID)                 { f.disconnected <- peer }
 
 func (f *fakeNode) Chain(req consensus.FetchRequest, maxBlocks, maxBytes int) (*consensus.Chunk, error) {

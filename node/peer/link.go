@@ -150,7 +150,8 @@ func (l *link) attempt(ctx context.Context) (up time.Duration, err error) {
 	if l.channel == mempoolChannel {
 		l.to.bulk.Store(conn)
 		defer l.to.bulk.Store(nil)
-		err = l.serve(stream, cancel, func() error { return l.sendTransactions(ctx, stream) }, nil)
+		err = l.serve(stream, cancel, func() error { return l.sendTransactions(ctx, stream) },
+			func() { l.net.node.Sharing(l.to.ID) })
 	} else {
 		err = l.serveConsensus(ctx, stream, cancel)
 	}
@@ -196,8 +197,7 @@ func (l *link) greet(ctx context.Context, conn *grpc.ClientConn) (grpc.ClientStr
 	return stream, nil
 }
 
-// serve runs send beside a wait for the end of the stream, and returns why it ended. Ready, which may be nil, is called
-// once send runs.
+// serve runs send beside a wait for the end of the stream, and returns why it ended. Ready is called once send runs.
 func (l *link) serve(stream grpc.ClientStream, cancel context.CancelCauseFunc, send func() error, ready func()) error {
 	var group errgroup.Group
 	group.Go(func() error {
@@ -205,9 +205,7 @@ func (l *link) serve(stream grpc.ClientStream, cancel context.CancelCauseFunc, s
 		cancel(err)
 		return err
 	})
-	if ready != nil {
-		ready()
-	}
+	ready()
 	ended := l.watch(stream)
 	cancel(ended)
 	// When the stream ended under it, the sender knows no more than that.

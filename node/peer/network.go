@@ -56,6 +56,9 @@ type Node interface {
 	Connected(ctx context.Context, peer consensus.ValidatorID)
 	// Disconnected says that messages no longer reach the peer. It follows each Connected once and must not block.
 	Disconnected(peer consensus.ValidatorID)
+	// Sharing says that transactions pushed from now on go out on a new stream to the peer; what was in flight on an
+	// earlier one may be lost. It must not block.
+	Sharing(peer consensus.ValidatorID)
 	// Transactions takes a batch of transactions that a peer shares: 1 to MaxBatchTransactions of 1 to
 	// consensus.MaxTransactionBytes bytes. It is called like Receive, and may block to hold the peer back.
 	Transactions(ctx context.Context, from consensus.ValidatorID, txs [][]byte) error

@@ -288,3 +288,20 @@ func TestNoPeers(t *testing.T) {
 func otherKey() signature.PrivateKey {
 	return signature.NewPrivateKey([signature.SeedSize]byte{9, 9, 9})
 }
+
+// What was in flight on a mempool stream that broke can be lost without an error, so the node hears of each new one.
+func TestNewMempoolStreamIsAnnounced(t *testing.T) {
+	c := newCluster(t, 2)
+	c.run()
+	c.connect()
+	a, b := c.members[0], c.members[1]
+	next(t, a.node.sharing, "the first mempool stream")
+	conn := a.network.byID[b.config.Self].bulk.Load()
+	until(t, "the mempool connection", func() bool { conn = a.network.byID[b.config.Self].bulk.Load(); return conn != nil })
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if peer := next(t, a.node.sharing, "a new mempool stream"); peer != b.config.Self {
+		t.Fatalf("announced for %v", peer)
+	}
+}

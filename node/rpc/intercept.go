@@ -54,8 +54,11 @@ func (s *Server) unary(ctx context.Context, request any, info *grpc.UnaryServerI
 		return nil, err
 	}
 	release, ok := s.requests.take()
-	if !ok {
+	if !ok && info.FullMethod != cairnv1.NodeService_GetStatus_FullMethodName { // readiness is asked by it
 		return nil, rateLimited(retrySoon)
+	}
+	if !ok {
+		release = func() {}
 	}
 	defer release()
 	limit := s.limits.RequestTimeout

@@ -361,7 +361,7 @@ func TestAccount(t *testing.T) {
 	}
 }
 
-// The example: the request as it is documented, in bytes.
+// The request as it is documented, in bytes.
 func TestSubmitWaitIsADuration(t *testing.T) {
 	f := start(t)
 	f.commit(f.transfer(0, 0).Encode())
