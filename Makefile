@@ -74,6 +74,13 @@ e2e: ## Run the end-to-end tests: real processes, killed and started again
 	$(GO) build -tags e2e -o bin/e2e/cairn ./cmd/cairn
 	CAIRN_E2E_BINARY=$(CURDIR)/bin/e2e/cairn $(GO) test -tags e2e -count=1 -timeout 15m -v -run '$(RUN)' ./node/e2e
 
+# Which seeds of the simulator: A..B.
+SEEDS ?= 1..500
+
+.PHONY: sim
+sim: ## Run the simulator over SEEDS
+	$(GO) run ./cmd/cairn sim swarm --seeds $(SEEDS)
+
 .PHONY: bench
 bench: ## Run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -85,6 +85,7 @@ type Config struct {
 	Self             consensus.ValidatorID // need not be a validator: then nothing is signed
 	ContiguousRounds consensus.Round
 	Timing           Timing
+	Rules            safety.Rules // of the domain's commit rule when nil; others only to prove that tests bite
 }
 
 // Recovery is what was durable when the process started.
@@ -141,9 +142,12 @@ type Core struct {
 // New returns a Core that continues from what was durable, and its first effects: blocks are executed again, and the
 // current round's vote, timeout and proposal are sent again, byte for byte.
 func New(cfg Config, rec Recovery) (*Core, Effects) {
+	if cfg.Rules == nil {
+		cfg.Rules = safety.ForChain(cfg.Domain.Rule)
+	}
 	c := &Core{
 		cfg:       cfg,
-		rules:     safety.ForChain(cfg.Domain.Rule),
+		rules:     cfg.Rules,
 		election:  newElection(cfg.Validators, cfg.ContiguousRounds),
 		safety:    rec.Safety,
 		now:       rec.Now,

@@ -39,14 +39,6 @@ type Engine struct {
 	status   atomic.Pointer[Status]
 }
 
-// asked is when the pool was last asked for work, and the answer. Without a newer transaction the same round does not
-// ask again.
-type asked struct {
-	round   consensus.Round
-	changed <-chan struct{} // closed when the pool has something newer
-	told    bool            // there was work, and the core knows
-}
-
 // New recovers from the store and returns an engine, together with the effects of the recovery carried out: they may
 // save, send and execute. Errors are those of the storage, and certificates in it that do not verify.
 func New(cfg Config, env Env) (*Engine, error) {
@@ -68,6 +60,7 @@ func New(cfg Config, env Env) (*Engine, error) {
 		Self:             cfg.Self,
 		ContiguousRounds: cfg.ContiguousRounds,
 		Timing:           cfg.Timing,
+		Rules:            cfg.Rules,
 	}, rec)
 	if err := e.carryOut(effects); err != nil {
 		return nil, err
@@ -207,40 +200,6 @@ func (e *Engine) send(envelope core.Envelope) {
 	e.env.Transport.Broadcast(m)
 	if own != nil {
 		e.local = append(e.local, own)
-	}
-}
-
-// workToReport reports whether the core must be told of pending work: once per round, and again whenever a leader
-// waits for work.
-func (e *Engine) workToReport() bool {
-	status := e.core.Status()
-	if e.asked.round == status.Round && !isClosed(e.newWork(status.Waiting)) {
-		return false
-	}
-	changed := e.env.Pool.Changed() // before looking: so nothing is missed
-	top := e.outcomes[status.HighQC.Block().ID]
-	if top == nil {
-		top = e.outcomes[status.Root.ID]
-	}
-	e.asked = asked{round: status.Round, changed: changed, told: e.env.Pool.HasReady(ahead(top))}
-	return e.asked.told
-}
-
-// newWork returns what is closed when the pool is worth asking again in this round; nil when it is not: the core knows
-// of work, and is no leader that waits for some.
-func (e *Engine) newWork(waiting bool) <-chan struct{} {
-	if e.asked.told && !waiting {
-		return nil
-	}
-	return e.asked.changed
-}
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c: // never for nil
-		return true
-	default:
-		return false
 	}
 }
 

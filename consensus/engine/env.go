@@ -7,6 +7,7 @@ import (
 	"github.com/cairnchain/cairn/app"
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/core"
+	"github.com/cairnchain/cairn/consensus/safety"
 	"github.com/cairnchain/cairn/mempool"
 	"github.com/cairnchain/cairn/storage"
 )
@@ -70,4 +71,5 @@ type Config struct {
 	Timing           core.Timing
 	Room             mempool.Room  // of a block that we propose: at most consensus.MaxBlockTransactions and MaxBlockBytes
 	FetchTimeout     time.Duration // of one request for blocks
+	Rules            safety.Rules  // of the chain's commit rule when nil; others only to prove that tests bite
 }

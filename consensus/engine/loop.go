@@ -163,7 +163,7 @@ func (l *Loop) wait(ctx context.Context, e *Engine, timer *time.Timer) error {
 	case t := <-l.inbox:
 		return t(e)
 	case <-e.newWork(e.Status().Waiting):
-		return e.settle()
+		return LookForWork(e)
 	case <-l.wake:
 	case <-timer.C:
 	case <-ctx.Done():

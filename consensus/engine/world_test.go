@@ -243,7 +243,7 @@ func (w *world) run(what string, done func() bool) {
 // wakeForWork stands for the loop's wait on the pool.
 func (w *world) wakeForWork() {
 	for _, m := range w.members {
-		if m.alive && engine.HasNewWork(m.engine) {
+		if m.alive && m.engine.HasNewWork() {
 			m.post(engine.LookForWork)
 		}
 	}

@@ -77,6 +77,15 @@ func (d *Disk) Set(name string, content []byte) {
 	d.files[name] = &diskFile{durable: bytes.Clone(content), written: bytes.Clone(content)}
 }
 
+// Durable returns what a crash now would leave of a file if all that was not synced were lost; nil when nothing. The
+// caller must not change it.
+func (d *Disk) Durable(name string) []byte {
+	if f := d.files[name]; f != nil {
+		return f.durable
+	}
+	return nil
+}
+
 // Lost, as the torn argument of Crash, loses all that was not synced; Kept keeps it.
 const (
 	Lost = -1

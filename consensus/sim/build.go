@@ -1,0 +1,101 @@
+package sim
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/cairnchain/cairn/app/ledger"
+	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/consensus/consensustest"
+	"github.com/cairnchain/cairn/consensus/safety"
+	"github.com/cairnchain/cairn/consensus/signature"
+	"github.com/cairnchain/cairn/storage"
+	"github.com/cairnchain/cairn/storage/storagetest"
+)
+
+// keyring makes the keys of a run: real ones, or fast ones for volume.
+type keyring struct {
+	real   bool
+	scheme signature.Scheme
+}
+
+func newKeyring(real bool) *keyring {
+	if real {
+		return &keyring{real: true, scheme: signature.NewEd25519()}
+	}
+	return &keyring{scheme: consensustest.FastScheme{}}
+}
+
+func (k *keyring) signer(kind byte, i int) consensus.Signer {
+	if k.real {
+		return signature.NewPrivateKey([signature.SeedSize]byte{0: kind, 1: byte(i), 31: 1})
+	}
+	return consensustest.NewFastSigner(fmt.Sprint(kind, " ", i))
+}
+
+const firstBalance = 1_000_000
+
+// build draws the knobs, makes genesis and starts everybody.
+func (w *world) build() {
+	w.knobs = w.drawKnobs()
+	w.keys = newKeyring(w.knobs.ed25519)
+	w.trace.line(0, -1, "knobs", fmt.Sprintf("%+v", w.knobs))
+	w.clients = newClients(w)
+	signers := make([]consensus.Signer, len(w.knobs.powers))
+	for i := range signers {
+		signers[i] = w.keys.signer('v', i)
+	}
+	slices.SortFunc(signers, func(a, b consensus.Signer) int {
+		x, y := consensus.IDOf(a.Public()), consensus.IDOf(b.Public())
+		return bytes.Compare(x[:], y[:])
+	})
+	members := make([]consensus.Validator, len(signers))
+	for i, s := range signers {
+		members[i] = consensus.Validator{
+			ID: consensus.IDOf(s.Public()), Name: fmt.Sprint("v", i), Key: s.Public(), Power: w.knobs.powers[i],
+		}
+	}
+	w.makeGenesis(members)
+	w.net = newNetwork(w, len(members))
+	for i, s := range signers {
+		v := &validator{
+			w: w, i: i, id: members[i].ID, signer: s, skew: w.between(-100*time.Millisecond, 100*time.Millisecond),
+		}
+		v.kv, v.disk = storagetest.NewMemory(v.reached), storagetest.NewDisk(v.reached)
+		w.validators = append(w.validators, v)
+	}
+	for _, v := range w.validators {
+		w.must(storage.CreateSafetyRecordIn(v.disk, v.identity(), safety.Initial(consensus.FirstEpoch)))
+	}
+	for _, v := range w.validators {
+		v.start()
+	}
+	w.clients.begin()
+}
+
+func (w *world) makeGenesis(members []consensus.Validator) {
+	set, err := consensus.NewValidatorSet(members)
+	w.must(err)
+	w.document = w.clients.document()
+	w.genesis = &consensus.Genesis{
+		ChainID: chainID, Rule: w.cfg.Rule, ContiguousRounds: w.knobs.contiguous,
+		Timestamp: consensus.Timestamp(startOfTime.UnixMilli()), Validators: set, AppDocument: w.document,
+	}
+	w.must(w.genesis.Validate())
+	app, err := ledger.New(chainID, w.document, w.keys.scheme)
+	w.must(err)
+	first, err := app.Genesis(w.document)
+	w.must(err)
+	w.store = storage.Genesis{Chain: w.genesis, Changes: first.Changes}
+}
+
+const chainID = "sim"
+
+// must is for what cannot fail before the first fault.
+func (w *world) must(err error) {
+	if err != nil {
+		w.fail("setup", "%v", err)
+	}
+}

@@ -1,0 +1,82 @@
+package sim
+
+import (
+	"crypto/sha256"
+	"time"
+)
+
+// Tally adds up the reports of a set of runs. Reports must be added in the order of their seeds.
+type Tally struct {
+	Cases      int
+	Steps      int
+	Simulated  time.Duration
+	Violations []*Violation
+	Reached    map[string]int
+	TraceHash  [32]byte // over the trace hashes of all runs, in order
+}
+
+// NewTally returns an empty Tally.
+func NewTally() *Tally { return &Tally{Reached: map[string]int{}} }
+
+// Add adds one run.
+func (t *Tally) Add(r Report) {
+	t.Cases++
+	t.Steps += r.Steps
+	t.Simulated += r.Simulated
+	if r.Violation != nil {
+		t.Violations = append(t.Violations, r.Violation)
+	}
+	for what, n := range r.Reached {
+		t.Reached[what] += n
+	}
+	t.TraceHash = sha256.Sum256(append(t.TraceHash[:], r.TraceHash[:]...))
+}
+
+// RunsThatMustReach is the number of runs from which on a set that misses one of the required counters proves too
+// little to pass.
+const RunsThatMustReach = 100
+
+// Missing returns what no run of the set got to although it should.
+func (t *Tally) Missing() (missing []string) {
+	for _, what := range required() {
+		if t.Reached[what] == 0 {
+			missing = append(missing, what)
+		}
+	}
+	return missing
+}
+
+// required are the counters without which a set of runs proves little.
+func required() []string {
+	names := []string{
+		"QC formed", "TC formed", "QC and TC of one round", "three TCs in a row", "vote after TC", "empty block",
+		"three blocks committed at once", "transfer committed", "sequence used twice", "admission full", "resent",
+		"rebroadcast", "orphan", "fetch started", "fetch failed", "blocks fetched", "helped", "vote held",
+		"lost", "duplicated", "overtaken", "clogged", "cut off", "crash", "all crash at a point",
+		"safety record repaired", "dead for ever",
+	}
+	for kind := range faultKinds {
+		names = append(names, kind.String())
+	}
+	for _, point := range crashPoints {
+		names = append(names, "crash at "+string(point))
+	}
+	return names
+}
+
+const twiceEvery = 50 // seeds: so often a run is repeated and compared
+
+// RunChecked is Run; the seeds of every fiftieth are run twice, and a difference between the two is a violation.
+func RunChecked(cfg Config) Report {
+	r := Run(cfg)
+	if cfg.Seed%twiceEvery != 0 || r.Violation != nil {
+		return r
+	}
+	cfg.Trace = nil
+	if again := Run(cfg); again.TraceHash != r.TraceHash {
+		r.Violation = &Violation{
+			Seed: cfg.Seed, Rule: cfg.Rule, At: r.Simulated, Invariant: "determinism", Detail: "two runs of the seed differ",
+		}
+	}
+	return r
+}

@@ -1,0 +1,277 @@
+package sim
+
+import (
+	"errors"
+	"time"
+
+	"github.com/cairnchain/cairn/app"
+	"github.com/cairnchain/cairn/app/ledger"
+	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/consensus/core"
+	"github.com/cairnchain/cairn/consensus/engine"
+	"github.com/cairnchain/cairn/consensus/safety"
+	"github.com/cairnchain/cairn/mempool"
+	"github.com/cairnchain/cairn/storage"
+	"github.com/cairnchain/cairn/storage/storagetest"
+)
+
+// validator is one node. Its disks outlive its lives.
+type validator struct {
+	w      *world
+	i      int // in the order of the validator set
+	id     consensus.ValidatorID
+	signer consensus.Signer
+	skew   time.Duration // of its clock
+	kv     *storagetest.Memory
+	disk   *storagetest.Disk
+	armed  *armedCrash
+	marks  marks
+
+	alive    bool
+	starting bool
+	dying    bool // a crash point was reached: nothing it does from here on counts
+	dyingAll bool
+	life     int // counts starts: what an earlier life had queued is dropped
+	store    *storage.Store
+	record   *storage.SafetyRecord
+	pool     *mempool.Pool
+	engine   *engine.Engine
+
+	timerAt   time.Time     // for which an entry is queued
+	commitsTo time.Duration // when the commits given so far are done
+	fetchWait time.Duration // what the fetch under way takes
+	cursors   []mempool.Cursor
+}
+
+// errDevice is what a device reports that fails without losing power.
+var errDevice = errors.New("sim: the device reports an error")
+
+// identity returns whose safety record it is.
+func (v *validator) identity() storage.RecordIdentity {
+	return storage.RecordIdentity{ChainID: v.w.genesis.ChainID, Genesis: v.w.genesis.Hash(), Key: v.signer.Public()}
+}
+
+// reached is called at every crash point of both disks.
+func (v *validator) reached(point storagetest.CrashPoint) error {
+	if v.dying {
+		return storagetest.ErrCrashed
+	}
+	if v.armed == nil || v.armed.point != point {
+		return nil
+	}
+	if v.armed.skip--; v.armed.skip >= 0 {
+		return nil
+	}
+	v.w.reach("crash at " + string(point))
+	v.w.trace.line(v.w.now, v.i, "dies at", point)
+	v.dying, v.dyingAll = true, v.armed.all
+	err := storagetest.ErrCrashed
+	if v.armed.fails {
+		err = errDevice
+	}
+	v.armed = nil
+	return err
+}
+
+// start begins a life from what the disks hold. It may end at a crash point at once.
+func (v *validator) start() {
+	v.life++
+	v.alive, v.starting, v.dying, v.dyingAll = true, true, false, false
+	v.timerAt, v.commitsTo, v.engine = time.Time{}, 0, nil
+	v.cursors = make([]mempool.Cursor, len(v.w.validators))
+	v.w.trace.line(v.w.now, v.i, "start", v.life)
+	err := v.open()
+	v.starting = false
+	if v.dying {
+		v.end()
+		return
+	}
+	if err != nil {
+		v.w.fail("C start", "validator %d cannot start: %v", v.i, err)
+	}
+	if v.record.Repaired() != nil {
+		v.w.reach("safety record repaired")
+	}
+	v.w.chain.checkRestart(v)
+	v.settled(nil)
+	for _, other := range v.w.validators {
+		if v.w.net.open(v.i, other.i) {
+			v.meet(other)
+		}
+	}
+	v.tick()
+}
+
+func (v *validator) open() error {
+	w := v.w
+	store, err := storage.Open(v.kv, w.store)
+	if err != nil {
+		return err
+	}
+	v.store = store
+	var files storage.Files = v.disk
+	if w.cfg.Break.Files != nil {
+		files = w.cfg.Break.Files(files)
+	}
+	if v.record, err = storage.OpenSafetyRecordIn(files, v.identity()); err != nil {
+		return err
+	}
+	real, err := ledger.New(w.genesis.ChainID, w.document, w.keys.scheme)
+	if err != nil {
+		return err
+	}
+	var app app.App = real
+	if w.cfg.Break.App != nil {
+		app = w.cfg.Break.App(app)
+	}
+	v.pool = mempool.New(mempool.Config{
+		App: app, State: store.State, Now: v.Now, BlockTime: store.Tip().Timestamp,
+		Limits: mempool.Limits{Transactions: w.knobs.poolMax, PerAccount: perAccount},
+	})
+	cfg := engine.Config{
+		Self: v.id, ContiguousRounds: w.genesis.ContiguousRounds, Timing: w.knobs.timing,
+		Room: mempool.Room{Transactions: 50, Bytes: 1 << 20}, FetchTimeout: fetchTimeout,
+		Verifier: &consensus.Verifier{
+			Domain: w.genesis.Domain(), Set: w.genesis.Validators, Genesis: store.Genesis(), Scheme: w.keys.scheme,
+			Cache: engine.NewCertificates(certificatesKept),
+		},
+	}
+	if w.cfg.Break.Rules != nil {
+		cfg.Rules = w.cfg.Break.Rules(safety.ForChain(w.genesis.Rule))
+	}
+	v.engine, err = engine.New(cfg, engine.Env{
+		Clock: v, Async: v, Transport: v, Signer: v.signer, Safety: v.record, Store: store, App: app, Pool: v.pool,
+		Observer: engine.Observer{
+			Note:  func(_ time.Time, n core.Note) { v.observe(n) },
+			Stage: func(engine.Stage) {},
+		},
+	})
+	return err
+}
+
+const (
+	perAccount       = 30 // transactions in a pool
+	fetchTimeout     = time.Second
+	certificatesKept = 256
+	gossipEvery      = 150 * time.Millisecond
+)
+
+// crash ends a life at an arbitrary instant between two steps.
+func (v *validator) crash() {
+	if v.alive {
+		v.end()
+	}
+}
+
+// end loses what was not synced, all of it or a part, and has the validator start again after a while.
+func (v *validator) end() {
+	w, all := v.w, v.dyingAll
+	v.alive, v.dying, v.dyingAll = false, false, false
+	v.life++
+	w.reach("crash")
+	w.trace.line(w.now, v.i, "crash", "unsynced batches ", v.kv.Unsynced())
+	keep := w.rng.IntN(v.kv.Unsynced() + 1)
+	torn := []int{storagetest.Lost, storagetest.Kept, w.rng.IntN(1 << 12)}[w.rng.IntN(3)]
+	v.kv, v.disk = v.kv.Crash(keep, v.reached), v.disk.Crash(torn, v.reached)
+	if w.cfg.Break.Restart != nil {
+		w.cfg.Break.Restart(v.disk, v.identity(), consensus.FirstEpoch)
+	}
+	if all {
+		w.reach("all crash at a point")
+		w.crashEverybody()
+	}
+	if !w.healed {
+		w.after(w.between(0, 4*time.Second), func() {
+			if !v.alive && !w.healed {
+				v.start()
+			}
+		})
+	}
+}
+
+// later queues something for this life.
+func (v *validator) later(d time.Duration, do func()) {
+	life := v.life
+	v.w.after(d, func() {
+		if v.alive && v.life == life {
+			do()
+		}
+	})
+}
+
+// post queues a task of the engine.
+func (v *validator) post(d time.Duration, task engine.Task) {
+	if task != nil {
+		v.later(d, func() { v.do(task) })
+	}
+}
+
+// do runs a task now, and everything that must follow a step.
+func (v *validator) do(task engine.Task) { v.settled(task(v.engine)) }
+
+// settled ends the life if a crash point was reached, judges what is committed and arms the timer.
+func (v *validator) settled(err error) {
+	if v.dying {
+		v.end()
+		return
+	}
+	if err != nil {
+		v.w.fail("I18 halt", "validator %d: %v", v.i, err)
+	}
+	v.w.chain.check(v)
+	if v.engine.HasNewWork() {
+		v.do(engine.LookForWork)
+		return
+	}
+	v.arm()
+}
+
+// arm queues an entry for the time that the engine wants to be woken at.
+func (v *validator) arm() {
+	due := v.engine.Armed()
+	if due.IsZero() || due.Equal(v.timerAt) {
+		return
+	}
+	v.timerAt = due
+	v.later(max(0, due.Sub(v.Now())), func() {
+		if v.engine.Armed().Equal(due) {
+			v.timerAt = time.Time{}
+			v.do(engine.TimerFired)
+		}
+	})
+}
+
+// meet tells both ends that messages get through.
+func (v *validator) meet(other *validator) {
+	if v == other || !v.alive || !other.alive || v.engine == nil || other.engine == nil {
+		return
+	}
+	v.post(v.w.between(0, 50*time.Millisecond), engine.Connected(other.id))
+	other.post(v.w.between(0, 50*time.Millisecond), engine.Connected(v.id))
+}
+
+// tick shares transactions and sweeps the pool.
+func (v *validator) tick() {
+	v.later(gossipEvery, func() {
+		v.pool.Collect()
+		for _, other := range v.w.validators {
+			if other != v {
+				v.share(other)
+			}
+		}
+		v.tick()
+	})
+}
+
+func (v *validator) share(other *validator) {
+	txs, next := v.pool.After(v.cursors[other.i], mempool.Room{Transactions: 20, Bytes: 1 << 16})
+	v.cursors[other.i] = next
+	if len(txs) == 0 {
+		return
+	}
+	v.w.net.send(v.i, other.i, "transactions", func() {
+		for _, tx := range txs {
+			other.admit(tx, mempool.Peer)
+		}
+	})
+}

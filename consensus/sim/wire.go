@@ -1,0 +1,213 @@
+package sim
+
+import (
+	"bytes"
+
+	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/consensus/safety"
+	"github.com/cairnchain/cairn/storage"
+	"github.com/cairnchain/cairn/storage/storagetest"
+)
+
+// wireLog judges what honest validators put on the wire, by its own reading of the protocol. It outlives crashes: what
+// was sent once stays sent. A certificate is judged by the log itself: each signature in it must be one that its signer
+// was seen to send, for the very same data.
+type wireLog struct {
+	w        *world
+	round    consensus.Round // the highest seen
+	blocks   map[consensus.Hash]*consensus.Block
+	justify  map[consensus.Hash][]*consensus.TC // that a block was proposed with
+	signed   map[signedKey][]byte
+	votes    map[signedKey]*consensus.Vote
+	timeouts map[signedKey]*consensus.Timeout
+	signer   map[int]*signedSoFar
+	qcs      map[*consensus.QC]bool // judged before
+	tcs      map[*consensus.TC]bool
+	byRound  map[consensus.Round]consensus.VoteData // what is certified in a round
+	tcRounds map[consensus.Round]bool
+}
+
+type signedKey struct {
+	kind  byte // 'p', 'v' or 't'
+	who   int
+	round consensus.Round
+}
+
+// signedSoFar is the order in which one key signed.
+type signedSoFar struct{ vote, timeout, proposal, lock consensus.Round }
+
+func newWireLog(w *world) *wireLog {
+	return &wireLog{
+		w: w, blocks: map[consensus.Hash]*consensus.Block{}, justify: map[consensus.Hash][]*consensus.TC{},
+		signed: map[signedKey][]byte{}, votes: map[signedKey]*consensus.Vote{},
+		timeouts: map[signedKey]*consensus.Timeout{}, signer: map[int]*signedSoFar{},
+		qcs: map[*consensus.QC]bool{}, tcs: map[*consensus.TC]bool{},
+		byRound: map[consensus.Round]consensus.VoteData{}, tcRounds: map[consensus.Round]bool{},
+	}
+}
+
+// record judges a message that leaves v.
+func (l *wireLog) record(v *validator, m *consensus.Message) {
+	l.w.trace.line(l.w.now, v.i, "send", m.Kind(), " r", uint64(m.Round()), " ", m.Sync)
+	if l.signer[v.i] == nil {
+		l.signer[v.i] = &signedSoFar{}
+	}
+	l.qc(m.Sync.HighQC)
+	l.qc(m.Sync.CommitQC)
+	l.tc(m.Sync.TC)
+	switch {
+	case m.Proposal != nil:
+		l.proposal(v, m.Proposal)
+	case m.Vote != nil:
+		l.vote(v, m.Vote)
+	case m.Timeout != nil:
+		l.timeout(v, m.Timeout)
+	}
+	l.round = max(l.round, m.Round())
+}
+
+// once reports whether this was never signed before, and fails when something else was: I5.
+func (l *wireLog) once(kind byte, v *validator, round consensus.Round, content []byte) bool {
+	key := signedKey{kind, v.i, round}
+	before, again := l.signed[key]
+	if again && !bytes.Equal(before, content) {
+		l.w.fail("I5 double sign", "validator %d signed two different messages of kind %c in round %d", v.i, kind, round)
+	}
+	if again {
+		l.w.reach("resent")
+		return false
+	}
+	l.signed[key] = content
+	return true
+}
+
+func (l *wireLog) proposal(v *validator, p *consensus.Proposal) {
+	b, id := p.Block, p.Block.ID()
+	l.qc(b.QC)
+	l.tc(p.TC)
+	if l.blocks[id] == nil {
+		l.blocks[id] = b
+	}
+	l.justify[id] = append(l.justify[id], p.TC)
+	if !l.justified(b.Round, b.QC, p.TC) || p.TC != nil && p.TC.HighQC.Round() > b.QC.Round() {
+		l.w.fail("I8 justified entry", "validator %d proposes round %d on %v with %v", v.i, b.Round, b.QC, p.TC)
+	}
+	if !l.once('p', v, b.Round, id[:]) {
+		return
+	}
+	if l.signer[v.i].proposal >= b.Round {
+		l.w.fail("I5 double sign", "validator %d proposes in round %d after %d", v.i, b.Round, l.signer[v.i].proposal)
+	}
+	l.signer[v.i].proposal = b.Round
+	if len(b.Payload) == 0 {
+		l.w.reach("empty block")
+	}
+	l.durable(v, "proposal", func(d safety.State) bool {
+		return d.LastProposed > b.Round || d.LastProposed == b.Round && d.LastProposal == id
+	})
+}
+
+// justified: a round is entered because of a QC or TC of the round before.
+func (l *wireLog) justified(round consensus.Round, qc *consensus.QC, tc *consensus.TC) bool {
+	return qc.Round() < round && (qc.Round() == round-1) == (tc == nil) && (tc == nil || tc.Round == round-1)
+}
+
+func (l *wireLog) vote(v *validator, vote *consensus.Vote) {
+	r, so := vote.Round(), l.signer[v.i]
+	key := signedKey{'v', v.i, r}
+	if !l.once('v', v, r, vote.Encode()) {
+		return
+	}
+	l.votes[key] = vote
+	b := l.blocks[vote.Data.Block.ID]
+	if b == nil || b.Round != r || vote.Data.Parent != b.QC.Block() {
+		l.w.fail("I8 justified entry", "validator %d votes in round %d for %v, which nobody proposed so", v.i, r, vote.Data)
+	}
+	if r <= so.vote || r <= so.timeout {
+		l.w.fail("I5 double sign", "validator %d votes in round %d after a vote in %d and a timeout in %d", v.i, r, so.vote, so.timeout)
+	}
+	l.safeToVote(v, b)
+	so.vote, so.lock = r, max(so.lock, b.QC.Round())
+	l.w.chain.checkVote(v, b)
+	l.durable(v, "vote", func(d safety.State) bool {
+		return d.LastVoted >= r && d.Locked >= b.QC.Round() && d.LastVote != nil &&
+			(d.LastVote.Round() > r || d.LastVote.Data == vote.Data)
+	})
+	if !l.holds(v, b) {
+		l.w.fail("I6 persist before send", "validator %d votes for %v, which it has not made durable", v.i, vote.Data.Block)
+	}
+}
+
+// safeToVote: the block follows a QC of the round before; or a TC of it, and then its QC is at least the TC's.
+func (l *wireLog) safeToVote(v *validator, b *consensus.Block) {
+	if b.QC.Round()+1 == b.Round {
+		return
+	}
+	for _, tc := range l.justify[b.ID()] {
+		if tc != nil && tc.Round+1 == b.Round && highest(tc) <= b.QC.Round() {
+			l.w.reach("vote after TC")
+			return
+		}
+	}
+	l.w.fail("I8 safe to vote", "validator %d votes in round %d for a block on %v without a TC", v.i, b.Round, b.QC)
+}
+
+func (l *wireLog) timeout(v *validator, t *consensus.Timeout) {
+	so := l.signer[v.i]
+	l.qc(t.QC)
+	l.tc(t.TC)
+	if t.Vote != nil {
+		l.vote(v, t.Vote)
+	}
+	if !l.once('t', v, t.Round, t.Encode()) {
+		return
+	}
+	l.timeouts[signedKey{'t', v.i, t.Round}] = t
+	if !l.justified(t.Round, t.QC, t.TC) {
+		l.w.fail("I8 justified entry", "validator %d times out in round %d with %v and %v", v.i, t.Round, t.QC, t.TC)
+	}
+	if t.QC.Round() < so.lock || t.Round < so.vote || t.Round <= so.timeout {
+		l.w.fail("I8 safe to timeout", "validator %d times out in round %d with %v after %+v", v.i, t.Round, t.QC, *so)
+	}
+	so.timeout = t.Round
+	l.durable(v, "timeout", func(d safety.State) bool {
+		return d.LastVoted >= t.Round && d.LastTimeout != nil &&
+			(d.LastTimeout.Round > t.Round || d.LastTimeout.Round == t.Round && d.LastTimeout.QC.Round() == t.QC.Round())
+	})
+}
+
+// durable fails unless a crash of v at this instant, at its worst, would leave a safety record that covers what is on
+// its way: I6.
+func (l *wireLog) durable(v *validator, what string, covers func(safety.State) bool) {
+	survivor := storagetest.NewDisk(nil)
+	for _, name := range []string{storage.SafetyFileA, storage.SafetyFileB} {
+		if content := v.disk.Durable(name); content != nil {
+			survivor.Set(name, content)
+		}
+	}
+	record, err := storage.OpenSafetyRecordIn(survivor, v.identity())
+	if err != nil {
+		l.w.fail("I6 persist before send", "validator %d sends a %s while nothing of its record is durable: %v", v.i, what, err)
+	}
+	if d := record.State(); !covers(d) {
+		l.w.fail("I6 persist before send", "validator %d sends a %s that its durable record does not cover: %+v", v.i, what, d)
+	}
+}
+
+// holds reports whether v has b, and nothing that a crash could take.
+func (l *wireLog) holds(v *validator, b *consensus.Block) bool {
+	if v.kv.Unsynced() > 0 {
+		return false
+	}
+	if v.store.Tip().Round >= b.Round {
+		return true // decided meanwhile
+	}
+	blocks, err := v.store.Uncommitted()
+	l.w.must(err)
+	for _, have := range blocks {
+		if have.ID() == b.ID() && len(have.Payload) == len(b.Payload) {
+			return true
+		}
+	}
+	return false
+}
