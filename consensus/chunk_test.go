@@ -42,7 +42,7 @@ func TestVerifyChunk(t *testing.T) {
 		"a part":                         {req: req, chunk: consensus.Chunk{Blocks: right[:3], Certificate: qcOf(4)}},
 		"one block":                      {req: req, chunk: consensus.Chunk{Blocks: right[:1], Certificate: qcOf(2)}},
 		"the longest":                    {req: long, chunk: consensus.Chunk{Blocks: blocks[:consensus.MaxChunkBlocks], Certificate: qcOf(consensus.MaxChunkBlocks - 1)}},
-		"a certified side branch":        {req: req, chunk: consensus.Chunk{Blocks: append(slices.Clone(right[:4]), side), Certificate: c.QC(consensustest.Data(side))}},
+		"a certified side branch":        {req: req, chunk: consensus.Chunk{Blocks: append(slices.Clone(right[:4]), side), Certificate: c.QC(c.Data(side))}},
 		"nothing":                        {req: req, want: consensus.ErrInvalid},
 		"one too long":                   {req: long, chunk: consensus.Chunk{Blocks: blocks}, want: consensus.ErrInvalid},
 		"begins too early":               {req: req, chunk: consensus.Chunk{Blocks: blocks[1:10]}, want: consensus.ErrInvalid},

@@ -43,13 +43,13 @@ func codecs() []codec {
 	c := consensustest.New(1, 1, 1, 1)
 	genesis := c.GenesisQC()
 	b1 := c.Block(genesis, 1, nil, "x", "", "yy")
-	qc1 := c.QC(consensustest.Data(b1), 0, 1, 2)
+	qc1 := c.QC(c.Data(b1), 0, 1, 2)
 	tc := c.TC(3, qc1, genesis, qc1, nil)
 	b4 := c.Block(qc1, 4, nil, "z")
-	data4 := consensustest.Data(b4)
+	data4 := c.Data(b4)
 	qc4 := c.QC(data4)
 	timeout := c.Timeout(2, 4, qc1, tc)
-	withVote := c.Identity(1).Timeout(&consensus.Timeout{Round: 2, QC: qc1, Vote: &consensus.Vote{Data: consensustest.Data(c.Block(qc1, 2, nil))}}).Get()
+	withVote := c.Identity(1).Timeout(&consensus.Timeout{Round: 2, QC: qc1, Vote: &consensus.Vote{Data: c.Data(c.Block(qc1, 2, nil))}}).Get()
 	ending := consensustest.Outcome(b1)
 	ending.NextValidators = consensus.Hash{5}
 	history := consensus.History{}
@@ -59,7 +59,7 @@ func codecs() []codec {
 	return []codec{
 		codecOf("block info", consensus.BlockInfo.Encode, consensus.DecodeBlockInfo, consensus.BlockInfo{}, c.Root, ending),
 		codecOf("block", (*consensus.Block).Encode, consensus.DecodeBlock, b1, b4),
-		codecOf("vote", (*consensus.Vote).Encode, consensus.DecodeVote, c.Vote(0, consensustest.Data(b1)), c.Vote(3, data4)),
+		codecOf("vote", (*consensus.Vote).Encode, consensus.DecodeVote, c.Vote(0, c.Data(b1)), c.Vote(3, data4)),
 		codecOf("quorum certificate", (*consensus.QC).Encode, consensus.DecodeQC, genesis, qc1, qc4),
 		codecOf("timeout certificate", (*consensus.TC).Encode, consensus.DecodeTC, tc, c.TC(1, genesis, genesis, genesis)),
 		codecOf("timeout", (*consensus.Timeout).Encode, consensus.DecodeTimeout, timeout, withVote),
@@ -132,7 +132,7 @@ func TestOneEncoding(t *testing.T) {
 func TestSignersOrdered(t *testing.T) {
 	c := consensustest.New(1, 1, 1, 1)
 	b := c.Block(c.GenesisQC(), 1, nil)
-	qc := c.QC(consensustest.Data(b))
+	qc := c.QC(c.Data(b))
 	swapped := &consensus.QC{Data: qc.Data, Signatures: []consensus.SignedBy{qc.Signatures[1], qc.Signatures[0], qc.Signatures[2]}}
 	twice := &consensus.QC{Data: qc.Data, Signatures: []consensus.SignedBy{qc.Signatures[0], qc.Signatures[0], qc.Signatures[2]}}
 	for name, q := range map[string]*consensus.QC{"swapped": swapped, "twice": twice} {

@@ -61,7 +61,7 @@ func TestDomainSeparation(t *testing.T) {
 // messagesOf returns a vote, a timeout and a proposal by the leader of round 1.
 func messagesOf(c *consensustest.Committee) (*consensus.Vote, *consensus.Timeout, *consensus.Proposal) {
 	b := c.Block(c.GenesisQC(), 1, nil)
-	return c.Vote(0, consensustest.Data(b)), c.Timeout(0, 1, c.GenesisQC(), nil), c.Proposal(b, nil)
+	return c.Vote(0, c.Data(b)), c.Timeout(0, 1, c.GenesisQC(), nil), c.Proposal(b, nil)
 }
 
 // TestDomainUnambiguous: fields do not run into each other.

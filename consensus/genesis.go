@@ -28,7 +28,7 @@ func (g *Genesis) Validate() error {
 	switch {
 	case g.ChainID == "" || len(g.ChainID) > MaxChainID:
 		return fmt.Errorf("genesis: chain id %q must have 1 to %d bytes", g.ChainID, MaxChainID)
-	case g.Rule != TwoChain:
+	case !g.Rule.IsKnown():
 		return fmt.Errorf("genesis: unknown commit rule %v", g.Rule)
 	case g.ContiguousRounds == 0 || g.ContiguousRounds > MaxContiguousRounds:
 		return fmt.Errorf("genesis: contiguous rounds %d must be in 1…%d", g.ContiguousRounds, MaxContiguousRounds)

@@ -58,7 +58,8 @@ func TestGenesisValidate(t *testing.T) {
 		"longest chain id":         {func(g *consensus.Genesis) { g.ChainID = strings.Repeat("x", consensus.MaxChainID) }, true},
 		"chain id too long":        {func(g *consensus.Genesis) { g.ChainID = strings.Repeat("x", consensus.MaxChainID+1) }, false},
 		"no rule":                  {func(g *consensus.Genesis) { g.Rule = 0 }, false},
-		"unknown rule":             {func(g *consensus.Genesis) { g.Rule = 3 }, false},
+		"unknown rule":             {func(g *consensus.Genesis) { g.Rule = 4 }, false},
+		"the other rule":           {func(g *consensus.Genesis) { g.Rule = consensus.ThreeChain }, true},
 		"no contiguous rounds":     {func(g *consensus.Genesis) { g.ContiguousRounds = 0 }, false},
 		"one contiguous round":     {func(g *consensus.Genesis) { g.ContiguousRounds = 1 }, true},
 		"most contiguous rounds":   {func(g *consensus.Genesis) { g.ContiguousRounds = consensus.MaxContiguousRounds }, true},
@@ -103,8 +104,13 @@ func TestTexts(t *testing.T) {
 	if got, err := consensus.ParseValidatorID(id.String()); err != nil || got != id {
 		t.Errorf("validator id: %v, %v", got, err)
 	}
-	if got, err := consensus.ParseCommitRule(consensus.TwoChain.String()); err != nil || got != consensus.TwoChain {
-		t.Errorf("rule: %v, %v", got, err)
+	for name, rule := range map[string]consensus.CommitRule{"two_chain": consensus.TwoChain, "three_chain": consensus.ThreeChain} {
+		if got, err := consensus.ParseCommitRule(name); err != nil || got != rule || rule.String() != name || !rule.IsKnown() {
+			t.Errorf("rule: %v, %v", got, err)
+		}
+	}
+	if consensus.CommitRule(0).IsKnown() || consensus.CommitRule(1).IsKnown() || consensus.CommitRule(4).IsKnown() {
+		t.Error("an unknown rule is known")
 	}
 	for _, s := range []string{"", "0x", strings.ToUpper(hash.String()), hash.String()[1:], hash.String() + "0", "0x" + hash.String()[2:], strings.Repeat("g", 64), id.String()} {
 		if _, err := consensus.ParseHash(s); !errors.Is(err, consensus.ErrMalformed) {
@@ -116,7 +122,7 @@ func TestTexts(t *testing.T) {
 			t.Errorf("validator id %q: %v", s, err)
 		}
 	}
-	for _, s := range []string{"", "2", "Two_chain", "three_chain", "commit_rule(2)"} {
+	for _, s := range []string{"", "2", "Two_chain", "four_chain", "commit_rule(2)"} {
 		if _, err := consensus.ParseCommitRule(s); !errors.Is(err, consensus.ErrMalformed) {
 			t.Errorf("rule %q: %v", s, err)
 		}

@@ -30,7 +30,7 @@ func (r *recorder) Sign(message []byte) signature.Signature {
 func signed(d consensus.Domain, b *consensus.Block, timeout *consensus.Timeout) (vote, timeoutBytes, proposal []byte) {
 	r := &recorder{PrivateKey: signature.NewPrivateKey([signature.SeedSize]byte{1})}
 	id := consensus.Identity{ID: consensus.IDOf(r.Public()), Domain: d, Signer: r}
-	id.Vote(&consensus.Vote{Data: consensustest.Data(b)})
+	id.Vote(&consensus.Vote{Data: consensustest.Data(d.Rule, b)})
 	id.Timeout(timeout)
 	id.Proposal(&consensus.Proposal{Block: b})
 	return r.messages[0], r.messages[1], r.messages[2]
@@ -41,13 +41,13 @@ func signed(d consensus.Domain, b *consensus.Block, timeout *consensus.Timeout) 
 func TestGolden(t *testing.T) {
 	c := consensustest.NewEd25519(1, 2, 3, 4)
 	b1 := c.Block(c.GenesisQC(), 1, nil, "first", "second")
-	qc := c.QC(consensustest.Data(b1), 0, 2, 3)
+	qc := c.QC(c.Data(b1), 0, 2, 3)
 	tc := c.TC(3, qc, nil, c.GenesisQC(), qc)
 	b4 := c.Block(qc, 4, nil, "third")
 	timeout := &consensus.Timeout{Round: 4, QC: qc, TC: tc}
 	vote, timeoutBytes, proposal := signed(c.Domain, b4, timeout)
 	key := signature.NewPrivateKey([signature.SeedSize]byte{1}).Public()
-	id, genesis, data := consensus.IDOf(key), c.Genesis.Hash(), consensustest.Data(b4)
+	id, genesis, data := consensus.IDOf(key), c.Genesis.Hash(), c.Data(b4)
 	root := consensus.PayloadRoot(b1.Payload)
 	history := consensus.History{}.Append(c.Root.Leaf()).Append(consensustest.Outcome(b1).Leaf()).Root()
 	hash := func(h consensus.Hash) []byte { return h[:] }
@@ -109,12 +109,12 @@ func show(value []byte) string {
 func TestSigningLayout(t *testing.T) {
 	c := consensustest.NewEd25519(1, 1, 1, 1)
 	b := c.Block(c.GenesisQC(), 1, nil)
-	qc := c.QC(consensustest.Data(b))
+	qc := c.QC(c.Data(b))
 	vote, timeout, proposal := signed(c.Domain, b, &consensus.Timeout{Round: 7, QC: qc})
 	id := b.ID()
 	rounds := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, 7), 1)
 	for name, pair := range map[string][2][]byte{
-		"vote":     {vote, append(prefix(c.Domain, "cairn/vote/v1"), naiveVoteData(consensustest.Data(b))...)},
+		"vote":     {vote, append(prefix(c.Domain, "cairn/vote/v1"), naiveVoteData(c.Data(b))...)},
 		"timeout":  {timeout, append(prefix(c.Domain, "cairn/timeout/v1"), rounds...)},
 		"proposal": {proposal, append(prefix(c.Domain, "cairn/proposal/v1"), id[:]...)},
 	} {

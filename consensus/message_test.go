@@ -86,7 +86,7 @@ func TestVerifyProposal(t *testing.T) {
 
 func TestVerifyVote(t *testing.T) {
 	w := newWorld()
-	data := consensustest.Data(w.b[1])
+	data := w.Data(w.b[1])
 	change := func(f func(*consensus.VoteData)) consensus.VoteData {
 		d := data
 		f(&d)
@@ -97,7 +97,7 @@ func TestVerifyVote(t *testing.T) {
 		want error
 	}{
 		"right":                  {data: data},
-		"after a gap":            {data: consensustest.Data(w.Block(w.qc[1], 5, nil))},
+		"after a gap":            {data: w.Data(w.Block(w.qc[1], 5, nil))},
 		"another epoch":          {data: change(func(d *consensus.VoteData) { d.Block.Epoch++ }), want: consensus.ErrWrongEpoch},
 		"parent of another":      {data: change(func(d *consensus.VoteData) { d.Parent.Epoch++ }), want: consensus.ErrWrongEpoch},
 		"round of its parent":    {data: change(func(d *consensus.VoteData) { d.Block.Round-- }), want: consensus.ErrInvalid},
@@ -121,9 +121,65 @@ func TestVerifyVote(t *testing.T) {
 	expect(t, "a stranger's name", err, consensus.ErrUnknownSigner)
 }
 
+// TestVerifyVoteThreeChain: what a vote may commit under three_chain is none, or what stands one round and one height
+// below its parent, and only when block and parent are of consecutive rounds.
+func TestVerifyVoteThreeChain(t *testing.T) {
+	c := consensustest.NewOf(consensustest.Rule(consensus.ThreeChain), 1, 1, 1, 1)
+	v := c.Verifier()
+	blocks, high := c.Chain(c.GenesisQC(), 3)
+	data := c.Data(blocks[2])
+	if data.Commit != consensustest.Outcome(blocks[0]) || high.Commit() != data.Commit {
+		t.Fatalf("block 3 commits %v", data.Commit)
+	}
+	if second := c.Data(blocks[1]); second.Commit != c.Root {
+		t.Fatalf("block 2 commits %v", second.Commit)
+	}
+	change := func(f func(*consensus.VoteData)) consensus.VoteData {
+		d := data
+		f(&d)
+		return d
+	}
+	// Of a parent at round and height 0 nothing stands below, though the numbers would wrap around.
+	wrapped := c.Data(blocks[0])
+	wrapped.Commit = consensus.BlockInfo{Epoch: c.Domain.Epoch, Round: ^consensus.Round(0), Height: ^consensus.Height(0), ID: consensus.Hash{1}}
+	none := consensus.BlockInfo{}
+	gap := c.Data(c.Block(high, 5, nil))
+	afterGap := c.Block(c.QC(gap), 6, nil)
+	for name, d := range map[string]struct {
+		data consensus.VoteData
+		want error
+	}{
+		"right":                     {data: data},
+		"genesis":                   {data: c.Data(blocks[1])},
+		"first block":               {data: c.Data(blocks[0])},
+		"after a gap":               {data: gap},
+		"one after a gap":           {data: c.Data(afterGap)},
+		"nothing: not for one data": {data: change(func(d *consensus.VoteData) { d.Commit = none })},
+		"in spite of a gap":         {data: change(func(d *consensus.VoteData) { d.Block.Round++ }), want: consensus.ErrInvalid},
+		"its parent":                {data: change(func(d *consensus.VoteData) { d.Commit = d.Parent }), want: consensus.ErrInvalid},
+		"itself":                    {data: change(func(d *consensus.VoteData) { d.Commit = d.Block }), want: consensus.ErrInvalid},
+		"two rounds below":          {data: change(func(d *consensus.VoteData) { d.Commit.Round-- }), want: consensus.ErrInvalid},
+		"round of the parent":       {data: change(func(d *consensus.VoteData) { d.Commit.Round++ }), want: consensus.ErrInvalid},
+		"two heights below":         {data: change(func(d *consensus.VoteData) { d.Commit.Height-- }), want: consensus.ErrInvalid},
+		"height of the parent":      {data: change(func(d *consensus.VoteData) { d.Commit.Height++ }), want: consensus.ErrInvalid},
+		"another epoch":             {data: change(func(d *consensus.VoteData) { d.Commit.Epoch++ }), want: consensus.ErrInvalid},
+		"no block":                  {data: change(func(d *consensus.VoteData) { d.Commit.ID = consensus.Hash{} }), want: consensus.ErrInvalid},
+		"as young as the parent":    {data: change(func(d *consensus.VoteData) { d.Commit.Timestamp = d.Parent.Timestamp }), want: consensus.ErrInvalid},
+		"below round 0":             {data: wrapped, want: consensus.ErrInvalid},
+	} {
+		_, err := v.Vote(c.Vote(2, d.data))
+		expect(t, name, err, d.want)
+		_, err = v.QC(c.QC(d.data))
+		expect(t, "QC: "+name, err, d.want)
+	}
+	if _, err := c.Verifier().Vote(c.Vote(0, consensustest.Data(consensus.TwoChain, blocks[1]))); err == nil {
+		t.Error("a vote by the other rule is accepted")
+	}
+}
+
 func TestVerifyTimeout(t *testing.T) {
 	w := newWorld()
-	vote := &consensus.Vote{Data: consensustest.Data(w.b[2])} // of round 3
+	vote := &consensus.Vote{Data: w.Data(w.b[2])} // of round 3
 	for name, c := range map[string]struct {
 		timeout consensus.Timeout
 		change  func(*consensus.Timeout) // after signing
@@ -169,7 +225,7 @@ func TestVerifyTimeout(t *testing.T) {
 
 func TestVerifySyncInfo(t *testing.T) {
 	w := newWorld()
-	gap := w.QC(consensustest.Data(w.Block(w.qc[2], 6, nil))) // commits nothing
+	gap := w.QC(w.Data(w.Block(w.qc[2], 6, nil))) // commits nothing
 	noQuorum := w.QC(w.qc[2].Data, 0, 1)
 	for name, c := range map[string]struct {
 		sync consensus.SyncInfo
@@ -210,7 +266,7 @@ func TestMessageKind(t *testing.T) {
 	sync := &consensus.SyncInfo{HighQC: w.qc[1]}
 	for kind, m := range map[string]*consensus.Message{
 		"proposal":  {Sync: sync, Proposal: w.Proposal(w.b[2], nil)},
-		"vote":      {Sync: sync, Vote: w.Vote(0, consensustest.Data(w.b[2]))},
+		"vote":      {Sync: sync, Vote: w.Vote(0, w.Data(w.b[2]))},
 		"timeout":   {Sync: sync, Timeout: w.Timeout(0, 3, w.qc[2], nil)},
 		"sync_info": {Sync: sync},
 	} {
@@ -228,7 +284,7 @@ func TestMessageKind(t *testing.T) {
 func TestAssembleMisuse(t *testing.T) {
 	w := newWorld()
 	vote := func(i, block int) consensus.Verified[*consensus.Vote] {
-		return w.Identity(i).Vote(&consensus.Vote{Data: consensustest.Data(w.b[block])})
+		return w.Identity(i).Vote(&consensus.Vote{Data: w.Data(w.b[block])})
 	}
 	timeout := func(i int, round consensus.Round, qc *consensus.QC) consensus.Verified[*consensus.Timeout] {
 		return w.Identity(i).Timeout(&consensus.Timeout{Round: round, QC: qc})

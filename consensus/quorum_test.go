@@ -72,14 +72,14 @@ func TestEverySubset(t *testing.T) {
 					continue
 				}
 				signers, power, qcs[i] = append(signers, i), power+c.Set.At(i).Power, c.GenesisQC()
-				votes = append(votes, c.Identity(i).Vote(&consensus.Vote{Data: consensustest.Data(b)}))
+				votes = append(votes, c.Identity(i).Vote(&consensus.Vote{Data: c.Data(b)}))
 				timeouts = append(timeouts, c.Identity(i).Timeout(&consensus.Timeout{Round: 1, QC: c.GenesisQC()}))
 			}
 			if len(signers) == 0 {
 				continue
 			}
 			want := isQuorum(power, c.Set.TotalPower())
-			qc, tc := c.QC(consensustest.Data(b), signers...), c.TC(1, qcs...)
+			qc, tc := c.QC(c.Data(b), signers...), c.TC(1, qcs...)
 			_, errQC := v.QC(qc)
 			_, errTC := v.TC(tc)
 			if (errQC == nil) != want || (errTC == nil) != want || !want && (!errors.Is(errQC, consensus.ErrNoQuorum) || !errors.Is(errTC, consensus.ErrNoQuorum)) {

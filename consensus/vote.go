@@ -12,7 +12,7 @@ import (
 type VoteData struct {
 	Block  BlockInfo
 	Parent BlockInfo
-	Commit BlockInfo // none when the rounds are not consecutive
+	Commit BlockInfo // none when the rounds are not consecutive: Parent (two_chain) or Parent's parent (three_chain)
 }
 
 // Digest identifies the data. Votes are counted by it, so that divergent outcomes never mix.
@@ -54,14 +54,31 @@ func (d VoteData) check(dom Domain) error {
 	case d.Block.Timestamp <= d.Parent.Timestamp:
 		return fmt.Errorf("vote data: timestamp of %v is not above its parent's: %w", d.Block, ErrInvalid)
 	}
-	want := BlockInfo{}
-	if d.Block.Round == d.Parent.Round+1 {
-		want = d.Parent
-	}
-	if d.Commit != want {
-		return fmt.Errorf("vote data commits %v where %v names %v: %w", d.Commit, dom.Rule, want, ErrInvalid)
+	if !d.mayCommit(dom) {
+		return fmt.Errorf("vote data of %v on %v commits %v, against %v: %w", d.Block, d.Parent, d.Commit, dom.Rule, ErrInvalid)
 	}
 	return nil
+}
+
+// mayCommit reports whether the commit is one that the rule can name (P10, P36).
+//
+// Under two_chain the data decides it. Under three_chain the commit is the parent that the parent's QC names, of which
+// the data tells only the round and the height. It cannot prove that this is the parent of Parent, nor, when it is
+// none, that the round before Parent's was skipped: for that a quorum of voters vouches, who read both from the block's
+// own QC, and one of them at least is honest.
+func (d VoteData) mayCommit(dom Domain) bool {
+	consecutive := d.Block.Round == d.Parent.Round+1
+	switch {
+	case dom.Rule == TwoChain && consecutive:
+		return d.Commit == d.Parent
+	case d.Commit.IsNone():
+		return true
+	case dom.Rule != ThreeChain || !consecutive:
+		return false
+	}
+	c, p := d.Commit, d.Parent
+	return c.Epoch == dom.Epoch && !c.ID.IsZero() && c.Round < p.Round && c.Round+1 == p.Round &&
+		c.Height < p.Height && c.Height+1 == p.Height && c.Timestamp < p.Timestamp
 }
 
 // Vote is a validator's signature over VoteData. The signer is part of the vote but not of what is signed: the key is.

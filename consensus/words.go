@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cairnchain/cairn/consensus/canonical"
 	"github.com/cairnchain/cairn/consensus/signature"
@@ -108,21 +109,42 @@ func parseHex(dst []byte, s string) error {
 // CommitRule is the rule by which a QC commits an ancestor; a parameter of the chain, bound into every signature.
 type CommitRule uint8
 
-// TwoChain commits the parent of a certified block when their rounds are consecutive (DiemBFT v4, Jolteon).
-const TwoChain CommitRule = 2
+// The commit rules. The number is how many consecutive certified rounds commit the first block of them.
+const (
+	// TwoChain commits the parent of a certified block when their rounds are consecutive (DiemBFT v4, Jolteon).
+	TwoChain CommitRule = 2
+	// ThreeChain commits the grandparent of a certified block when their three rounds are consecutive (LibraBFT, chained
+	// HotStuff).
+	ThreeChain CommitRule = 3
+)
+
+// CommitRules returns every rule, the default first.
+func CommitRules() []CommitRule { return []CommitRule{TwoChain, ThreeChain} }
+
+// IsKnown reports whether r is one of CommitRules.
+func (r CommitRule) IsKnown() bool { return slices.Contains(CommitRules(), r) }
+
+// ContiguousRounds returns the shortest leader's slot in which one live leader is enough to commit: the default of a
+// chain under this rule.
+func (r CommitRule) ContiguousRounds() Round { return Round(r) }
 
 // String returns the rule's name in genesis.
 func (r CommitRule) String() string {
-	if r == TwoChain {
+	switch r {
+	case TwoChain:
 		return "two_chain"
+	case ThreeChain:
+		return "three_chain"
 	}
 	return fmt.Sprintf("commit_rule(%d)", uint8(r))
 }
 
 // ParseCommitRule reads the rule's name in genesis; an unknown one is ErrMalformed.
 func ParseCommitRule(s string) (CommitRule, error) {
-	if s == TwoChain.String() {
-		return TwoChain, nil
+	for _, r := range CommitRules() {
+		if s == r.String() {
+			return r, nil
+		}
 	}
-	return 0, fmt.Errorf("commit rule %q is not one of two_chain: %w", s, ErrMalformed)
+	return 0, fmt.Errorf("commit rule %q is not one of two_chain, three_chain: %w", s, ErrMalformed)
 }

@@ -48,6 +48,13 @@ func infoBytes(t *testing.T, p page, b consensus.BlockInfo) []byte {
 
 // A signature made over the bytes that the page describes makes a certificate that consensus accepts.
 func TestVoteBytes(t *testing.T) {
+	for rule, below := range map[consensus.CommitRule]byte{consensus.TwoChain: 1, consensus.ThreeChain: 2} {
+		t.Run(rule.String(), func(t *testing.T) { voteBytes(t, rule, 8-below) })
+	}
+}
+
+// voteBytes certifies block 8 on block 7, which commits another.
+func voteBytes(t *testing.T, rule consensus.CommitRule, commits byte) {
 	p := readPage(t, "API.md")
 	info := func(n byte) consensus.BlockInfo {
 		return consensus.BlockInfo{
@@ -56,13 +63,13 @@ func TestVoteBytes(t *testing.T) {
 			Timestamp: 1767225600000 + consensus.Timestamp(n),
 		}
 	}
-	data := consensus.VoteData{Block: info(8), Parent: info(7), Commit: info(7)}
-	domain := consensus.Domain{ChainID: "devnet-1f0a3c", Genesis: consensus.Hash{9}, Rule: consensus.TwoChain, Epoch: 1}
-	block, parent := infoBytes(t, p, data.Block), infoBytes(t, p, data.Parent)
+	data := consensus.VoteData{Block: info(8), Parent: info(7), Commit: info(commits)}
+	domain := consensus.Domain{ChainID: "devnet-1f0a3c", Genesis: consensus.Hash{9}, Rule: rule, Epoch: 1}
+	block, parent, commit := infoBytes(t, p, data.Block), infoBytes(t, p, data.Parent), infoBytes(t, p, data.Commit)
 	signing := layout(t, p.only(t, "text vote"), map[string][]byte{
 		"domain": []byte("cairn/vote/v1"), "chainId": []byte(domain.ChainID), "genesisHash": domain.Genesis[:],
 		"commitRule": {byte(domain.Rule)}, "epoch": big64(uint64(domain.Epoch)), "block": block, "parent": parent,
-		"commit-present": {1}, "commit": parent,
+		"commit-present": {1}, "commit": commit,
 	})
 
 	seed := [signature.SeedSize]byte(bytes.Repeat([]byte{5}, signature.SeedSize))

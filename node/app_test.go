@@ -33,7 +33,7 @@ func newCounterCluster(t *testing.T, validators int) *cluster {
 	dir, homes, settings := t.TempDir(), make([]keys.Key, validators), DefaultSettings()
 	network := &Network{Dir: dir, Kind: Devnet, ChainID: "count-test"}
 	genesis := &GenesisDocument{
-		ChainID: network.ChainID, CommitRule: consensus.TwoChain.String(), ContiguousRounds: DefaultContiguousRounds,
+		ChainID: network.ChainID, CommitRule: consensus.TwoChain.String(), ContiguousRounds: DefaultContiguousRounds(consensus.TwoChain),
 		Timestamp: time.Now().Truncate(time.Millisecond), App: []byte("{}"),
 	}
 	for i := range homes {

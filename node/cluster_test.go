@@ -40,8 +40,13 @@ type clusterMember struct {
 
 func newCluster(t *testing.T, validators int) *cluster {
 	t.Helper()
+	return newClusterUnder(t, consensus.TwoChain, validators)
+}
+
+func newClusterUnder(t *testing.T, rule consensus.CommitRule, validators int) *cluster {
+	t.Helper()
 	network, err := WriteTestnet(t.TempDir()+"/net", NetworkOptions{
-		Kind: Devnet, Validators: validators, Faucet: true, Now: time.Now(),
+		Kind: Devnet, Validators: validators, CommitRule: rule, Faucet: true, Now: time.Now(),
 	})
 	if err != nil {
 		t.Fatal(err)

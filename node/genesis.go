@@ -16,8 +16,8 @@ import (
 // of equal content; white space and the order of keys do not matter.
 type GenesisDocument struct {
 	ChainID          string
-	CommitRule       string // "two_chain"
-	ContiguousRounds uint64 // length of a leader's slot
+	CommitRule       string // "two_chain" or "three_chain"
+	ContiguousRounds uint64 // length of a leader's slot; absent in a file: DefaultContiguousRounds of the rule
 	Timestamp        time.Time
 	Validators       []GenesisValidator
 	App              []byte // the application's part: canonical JSON, opaque here
@@ -33,8 +33,10 @@ type GenesisValidator struct {
 // MaxGenesisBytes is the longest genesis file; a longer one is refused before it is parsed.
 const MaxGenesisBytes = 17 << 20
 
-// DefaultContiguousRounds is the slot of a leader under the commit rule two_chain: just enough to commit.
-const DefaultContiguousRounds = 2
+// DefaultContiguousRounds is the slot of a leader under a commit rule: just enough to commit.
+func DefaultContiguousRounds(rule consensus.CommitRule) uint64 {
+	return uint64(rule.ContiguousRounds())
+}
 
 // ErrGenesis says that a genesis document cannot be used; what wraps it says why.
 var ErrGenesis = errors.New("genesis document")

@@ -8,13 +8,15 @@ import (
 	"io"
 	"slices"
 	"time"
+
+	"github.com/cairnchain/cairn/consensus"
 )
 
 // genesisFile is the document's form on disk.
 type genesisFile struct {
 	ChainID          string             `json:"chainId"`
 	CommitRule       string             `json:"commitRule"`
-	ContiguousRounds *uint64            `json:"contiguousRounds,omitempty"` // absent: DefaultContiguousRounds
+	ContiguousRounds *uint64            `json:"contiguousRounds,omitempty"` // absent: the default of the rule
 	Timestamp        string             `json:"timestamp"`                  // RFC 3339, UTC, whole milliseconds
 	Validators       []GenesisValidator `json:"validators"`
 	App              json.RawMessage    `json:"app"`
@@ -47,11 +49,13 @@ func ParseGenesis(raw []byte) (*GenesisDocument, error) {
 		return nil, fmt.Errorf("%w: timestamp: %q is no time such as 2026-01-31T12:00:00.000Z", ErrGenesis, file.Timestamp)
 	}
 	d := &GenesisDocument{
-		ChainID: file.ChainID, CommitRule: file.CommitRule, ContiguousRounds: DefaultContiguousRounds,
+		ChainID: file.ChainID, CommitRule: file.CommitRule,
 		Timestamp: timestamp.UTC(), Validators: file.Validators, App: file.App,
 	}
 	if file.ContiguousRounds != nil {
 		d.ContiguousRounds = *file.ContiguousRounds
+	} else if rule, err := consensus.ParseCommitRule(file.CommitRule); err == nil { // else Genesis says so
+		d.ContiguousRounds = DefaultContiguousRounds(rule)
 	}
 	g, err := d.Genesis()
 	if err != nil {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/cairnchain/cairn/consensus"
 )
 
 var (
@@ -107,6 +109,14 @@ func TestGenesisDefaults(t *testing.T) {
 	d, err := ParseGenesis([]byte(strings.Replace(sampleGenesis(), `"contiguousRounds": 3,`, "", 1)))
 	if err != nil || d.ContiguousRounds != 2 {
 		t.Errorf("%+v, %v", d, err)
+	}
+	text := strings.Replace(sampleGenesis(), `"contiguousRounds": 3,`, "", 1)
+	d, err = ParseGenesis([]byte(strings.Replace(text, "two_chain", "three_chain", 1)))
+	if err != nil || d.ContiguousRounds != 3 || d.CommitRule != "three_chain" {
+		t.Errorf("%+v, %v", d, err)
+	}
+	if g, err := d.Genesis(); err != nil || g.Rule != consensus.ThreeChain || g.ContiguousRounds != 3 {
+		t.Errorf("%+v, %v", g, err)
 	}
 }
 

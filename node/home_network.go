@@ -102,8 +102,8 @@ func walletAddresses(folder keys.Folder) ([]WalletAddress, error) {
 }
 
 // OpenOrWriteNetwork opens the network in dir, so that its chain goes on, or makes it with opts when the folder does not
-// exist or is empty. ErrOtherNetwork: it has another number of validators or another chain id than opts ask for
-// (Validators 0 and ChainID "" ask for nothing).
+// exist or is empty. ErrOtherNetwork: it has another number of validators, chain id or commit rule than opts ask
+// for (their zero values ask for nothing).
 func OpenOrWriteNetwork(dir string, opts NetworkOptions) (*Network, error) {
 	n, err := OpenNetwork(dir)
 	if errors.Is(err, ErrNoHome) && !exists(filepath.Join(dir, networkFile)) {
@@ -120,7 +120,26 @@ func OpenOrWriteNetwork(dir string, opts NetworkOptions) (*Network, error) {
 		return nil, fmt.Errorf("%w: %s is of chain %s, not %s; name another --home", ErrOtherNetwork, dir, n.ChainID,
 			opts.ChainID)
 	}
+	if err := n.checkRule(opts.CommitRule); err != nil {
+		return nil, err
+	}
 	return n, nil
+}
+
+// checkRule is nil when the network's chain is under this rule, or any when that is 0.
+func (n *Network) checkRule(want consensus.CommitRule) error {
+	if want == 0 {
+		return nil
+	}
+	d, err := LoadGenesis(n.Homes()[0].GenesisFile())
+	if err != nil {
+		return err
+	}
+	if d.CommitRule != want.String() {
+		return fmt.Errorf("%w: %s is under the commit rule %s, not %v; leave --commit-rule away to continue it, or name "+
+			"another --home", ErrOtherNetwork, n.Dir, d.CommitRule, want)
+	}
+	return nil
 }
 
 // creating is where a network is made before it is moved to its place.

@@ -29,12 +29,13 @@ var fundedWallets = [...]string{"alice", "bob"}
 // NetworkOptions are what a network is made from.
 type NetworkOptions struct {
 	Kind       NetworkKind
-	ChainID    string          // "": the kind with a random end, such as devnet-1f0a3c
-	Validators int             // 0: DefaultValidators
-	Host       string          // where the nodes listen; "": 127.0.0.1
-	Ports      Ports           // of the settings files; zero: DefaultPorts
-	Faucet     bool            // each node has an account to give from, and the key to it
-	Passphrase keys.Passphrase // under which all keys are encrypted; none: they are plain
+	ChainID    string               // "": the kind with a random end, such as devnet-1f0a3c
+	Validators int                  // 0: DefaultValidators
+	CommitRule consensus.CommitRule // 0: two_chain
+	Host       string               // where the nodes listen; "": 127.0.0.1
+	Ports      Ports                // of the settings files; zero: DefaultPorts
+	Faucet     bool                 // each node has an account to give from, and the key to it
+	Passphrase keys.Passphrase      // under which all keys are encrypted; none: they are plain
 	Now        time.Time
 }
 
@@ -46,6 +47,9 @@ func (o NetworkOptions) complete() NetworkOptions {
 	}
 	if o.Validators == 0 {
 		o.Validators = DefaultValidators
+	}
+	if o.CommitRule == 0 {
+		o.CommitRule = consensus.TwoChain
 	}
 	if o.Host == "" {
 		o.Host = "127.0.0.1"
@@ -99,7 +103,7 @@ func newNetworkPlan(opts NetworkOptions) (*networkPlan, error) {
 		fund(faucet, faucetBalance)
 	}
 	p.genesis = &GenesisDocument{
-		ChainID: opts.ChainID, CommitRule: consensus.TwoChain.String(), ContiguousRounds: DefaultContiguousRounds,
+		ChainID: opts.ChainID, CommitRule: opts.CommitRule.String(), ContiguousRounds: DefaultContiguousRounds(opts.CommitRule),
 		Timestamp: opts.Now.UTC().Truncate(time.Millisecond), Validators: members, App: document.Encode(),
 	}
 	return p, p.genesis.Validate()

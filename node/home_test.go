@@ -171,15 +171,34 @@ func TestSecondStartContinues(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, opts := range []NetworkOptions{{}, {Validators: 4}, {ChainID: first.ChainID}} {
+	for _, opts := range []NetworkOptions{{}, {Validators: 4}, {ChainID: first.ChainID}, {CommitRule: consensus.TwoChain}} {
 		if again, err := OpenOrWriteNetwork(dir, opts); err != nil || again.ChainID != first.ChainID || len(again.Nodes) != 4 {
 			t.Errorf("%+v: %+v, %v", opts, again, err)
 		}
 	}
-	for _, opts := range []NetworkOptions{{Validators: 3}, {Validators: 7}, {ChainID: "other"}} {
+	for _, opts := range []NetworkOptions{{Validators: 3}, {Validators: 7}, {ChainID: "other"}, {CommitRule: consensus.ThreeChain}} {
 		if _, err := OpenOrWriteNetwork(dir, opts); !errors.Is(err, ErrOtherNetwork) {
 			t.Errorf("%+v: %v", opts, err)
 		}
+	}
+}
+
+// TestCommitRuleOfANetwork: what a network is made with stands in the genesis of all its homes.
+func TestCommitRuleOfANetwork(t *testing.T) {
+	for want, rule := range map[string]consensus.CommitRule{"two_chain": 0, "three_chain": consensus.ThreeChain} {
+		network, err := WriteTestnet(t.TempDir()+"/net", NetworkOptions{Kind: Testnet, Validators: 2, CommitRule: rule, Now: time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, home := range network.Homes() {
+			d, err := LoadGenesis(home.GenesisFile())
+			if err != nil || d.CommitRule != want || d.ContiguousRounds != map[string]uint64{"two_chain": 2, "three_chain": 3}[want] {
+				t.Errorf("%s: %+v, %v", want, d, err)
+			}
+		}
+	}
+	if _, err := WriteTestnet(t.TempDir()+"/net", NetworkOptions{Kind: Testnet, Validators: 2, CommitRule: 9, Now: time.Now()}); !errors.Is(err, ErrGenesis) {
+		t.Errorf("unknown rule: %v", err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
 	"github.com/cairnchain/cairn/client"
+	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/node/keys"
 	"github.com/cairnchain/cairn/storage"
 )
@@ -95,6 +96,35 @@ func TestTransferCommitsOnAllNodes(t *testing.T) {
 	if want := uint64(walletBalance + 12*1000); account.GetBalance() != want {
 		t.Fatalf("bob has %d, want %d", account.GetBalance(), want)
 	}
+}
+
+// TestThreeChain: under the other rule transfers commit on all nodes too, with one of four down, and after a restart of all.
+func TestThreeChain(t *testing.T) {
+	c := newClusterUnder(t, consensus.ThreeChain, 4)
+	c.start()
+	alice, bob := c.wallet("alice"), c.wallet("bob")
+	chain, err := c.members[0].client.Chain(context.Background())
+	if err != nil || chain.GetCommitRule() != "three_chain" {
+		t.Fatalf("%v, %v", chain, err)
+	}
+	receipt := c.members[1].transfer(alice, bob, 5)
+	c.checkEqual(receipt.GetHeight(), bob.Address())
+	stored, err := c.members[2].node.Store().Block(consensus.Height(receipt.GetHeight()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := stored.Proof; p.Commit().Round+2 != p.Round() || p.Commit().Height < stored.Info.Height {
+		t.Errorf("block %v is proved by %v", stored.Info, p)
+	}
+	c.members[3].halt()
+	receipt = c.members[0].transfer(alice, bob, 5)
+	c.checkEqual(receipt.GetHeight(), bob.Address())
+	for _, m := range c.members[:3] {
+		m.halt()
+	}
+	c.start()
+	receipt = c.members[3].transfer(alice, bob, 5)
+	c.checkEqual(receipt.GetHeight(), bob.Address())
 }
 
 func TestRestartedNodeCatchesUpAndVotes(t *testing.T) {

@@ -102,6 +102,9 @@ func TestDevnet(t *testing.T) {
 	if code := run(t.Context(), append(args, "--validators", "3"), &out, &errOut); code != exitHome.Code {
 		t.Errorf("with other validators: exit %d: %s", code, errOut.String())
 	}
+	if code := run(t.Context(), append(args, "--commit-rule", "three_chain"), &out, &errOut); code != exitHome.Code {
+		t.Errorf("with another commit rule: exit %d: %s", code, errOut.String())
+	}
 
 	again, stop := background(t, args...)
 	var second node.Running
@@ -234,6 +237,11 @@ func TestTestnetAndStart(t *testing.T) {
 	ask(t, &made, "testnet", "--validators", "1", "--output", dir, "--faucet")
 	if len(made.Nodes) != 1 {
 		t.Fatalf("%+v", made)
+	}
+	var errOut bytes.Buffer
+	other := []string{"testnet", "--output", dir + "2", "--commit-rule", "four_chain"}
+	if code := run(t.Context(), other, &bytes.Buffer{}, &errOut); code != exitUsage.Code || !strings.Contains(errOut.String(), "three_chain") {
+		t.Errorf("unknown commit rule: exit %d: %s", code, errOut.String())
 	}
 	if code := run(t.Context(), []string{"testnet", "--output", dir}, &bytes.Buffer{}, &bytes.Buffer{}); code != exitFailure.Code {
 		t.Errorf("over another: exit %d", code)

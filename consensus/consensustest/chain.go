@@ -76,10 +76,17 @@ func sum(domain string, parts ...[]byte) (out consensus.Hash) {
 }
 
 // Data returns what an honest validator votes for a block.
-func Data(b *consensus.Block) consensus.VoteData {
+func (c *Committee) Data(b *consensus.Block) consensus.VoteData { return Data(c.Domain.Rule, b) }
+
+// Data returns what an honest validator votes for a block under a rule.
+func Data(rule consensus.CommitRule, b *consensus.Block) consensus.VoteData {
 	d := consensus.VoteData{Block: Outcome(b), Parent: b.QC.Block()}
-	if b.Round == b.QC.Round()+1 {
-		d.Commit = b.QC.Block()
+	grandparent := b.QC.Data.Parent
+	switch consecutive := b.Round == d.Parent.Round+1; {
+	case rule == consensus.TwoChain && consecutive:
+		d.Commit = d.Parent
+	case rule == consensus.ThreeChain && consecutive && d.Parent.Round == grandparent.Round+1:
+		d.Commit = grandparent
 	}
 	return d
 }
@@ -107,7 +114,7 @@ func (c *Committee) Chain(qc *consensus.QC, n int) ([]*consensus.Block, *consens
 	var blocks []*consensus.Block
 	for range n {
 		b := c.Block(qc, qc.Round()+1, nil, "tx")
-		blocks, qc = append(blocks, b), c.QC(Data(b))
+		blocks, qc = append(blocks, b), c.QC(c.Data(b))
 	}
 	return blocks, qc
 }

@@ -63,28 +63,42 @@ type Committee struct {
 	signers []consensus.Signer
 }
 
-// New returns a committee with these powers that signs by FastSigner.
-func New(powers ...consensus.Power) *Committee {
+// New returns a committee under two_chain with these powers that signs by FastSigner.
+func New(powers ...consensus.Power) *Committee { return NewOf(Rule(consensus.TwoChain), powers...) }
+
+// Parameters are what a committee's genesis says of commits.
+type Parameters struct {
+	Rule             consensus.CommitRule
+	ContiguousRounds consensus.Round
+}
+
+// Rule returns the default parameters under a rule.
+func Rule(r consensus.CommitRule) Parameters {
+	return Parameters{Rule: r, ContiguousRounds: r.ContiguousRounds()}
+}
+
+// NewOf is New with other parameters.
+func NewOf(p Parameters, powers ...consensus.Power) *Committee {
 	signers := make([]consensus.Signer, len(powers))
 	for i := range signers {
 		signers[i] = NewFastSigner(fmt.Sprint(i))
 	}
-	return newCommittee(signers, FastScheme{}, powers)
+	return newCommittee(p, signers, FastScheme{}, powers)
 }
 
-// NewEd25519 returns a committee with these powers and real keys.
+// NewEd25519 returns a committee with these powers and real keys, under two_chain.
 func NewEd25519(powers ...consensus.Power) *Committee {
 	signers := make([]consensus.Signer, len(powers))
 	for i := range signers {
 		signers[i] = signature.NewPrivateKey([signature.SeedSize]byte{0: byte(i), 1: byte(i >> 8), 31: 1})
 	}
-	return newCommittee(signers, signature.NewEd25519(), powers)
+	return newCommittee(Rule(consensus.TwoChain), signers, signature.NewEd25519(), powers)
 }
 
 // Equal returns n times the power 1.
 func Equal(n int) []consensus.Power { return slices.Repeat([]consensus.Power{1}, n) }
 
-func newCommittee(signers []consensus.Signer, scheme signature.Scheme, powers []consensus.Power) *Committee {
+func newCommittee(p Parameters, signers []consensus.Signer, scheme signature.Scheme, powers []consensus.Power) *Committee {
 	slices.SortFunc(signers, func(a, b consensus.Signer) int {
 		x, y := consensus.IDOf(a.Public()), consensus.IDOf(b.Public())
 		return bytes.Compare(x[:], y[:])
@@ -98,7 +112,7 @@ func newCommittee(signers []consensus.Signer, scheme signature.Scheme, powers []
 		panic(err)
 	}
 	g := &consensus.Genesis{
-		ChainID: "test-chain", Rule: consensus.TwoChain, ContiguousRounds: 2, Timestamp: Start, Validators: set,
+		ChainID: "test-chain", Rule: p.Rule, ContiguousRounds: p.ContiguousRounds, Timestamp: Start, Validators: set,
 		AppDocument: []byte("{}"),
 	}
 	if err := g.Validate(); err != nil {

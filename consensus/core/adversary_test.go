@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/cairnchain/cairn/consensus"
-	"github.com/cairnchain/cairn/consensus/consensustest"
 )
 
 // misbehave lets a Byzantine validator, who knows every block and certificate there is, sign what it must not: two
@@ -33,7 +32,7 @@ func (s *schedule) misbehave(n *node) {
 		}
 	case block != nil && s.rng.IntN(2) == 0:
 		for _, other := range []*consensus.Block{block, s.rival(block)} {
-			data := consensustest.Data(other)
+			data := c.committee.Data(other)
 			if s.rng.IntN(4) == 0 {
 				data.Block.StateRoot[0] ^= 1
 			}

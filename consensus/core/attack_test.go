@@ -174,7 +174,7 @@ func TestAttackForeignTC(t *testing.T) {
 	}
 	c.oracle.proposed[b1.ID()] = append(c.oracle.proposed[b1.ID()], nil)
 	c.deliver(filter{kinds: []string{"proposal"}}, 1)
-	private := c.committee.QC(consensustest.Data(b1), 0, 1, 2)
+	private := c.committee.QC(c.committee.Data(b1), 0, 1, 2)
 	c.oracle.seeQC(private)
 	timeouts := filter{to: []int{1, 2, 3}, kinds: []string{"timeout"}}
 	for i := 0; b.core.Status().Round < 3; i++ { // a is silent in round 2

@@ -13,7 +13,13 @@ import (
 // TestFarBehind: a node that lacks far more blocks than its tree may hold catches up, in bounded memory, and commits
 // each block once and in order.
 func TestFarBehind(t *testing.T) {
-	committee := consensustest.New(consensustest.Equal(4)...)
+	for _, rule := range consensus.CommitRules() {
+		t.Run(rule.String(), func(t *testing.T) { farBehind(t, consensustest.Rule(rule)) })
+	}
+}
+
+func farBehind(t *testing.T, chainOf consensustest.Parameters) {
+	committee := consensustest.NewOf(chainOf, consensustest.Equal(4)...)
 	verifier := committee.Verifier()
 	verifier.Cache = cache{}
 	const length = 5*core.FetchAhead/2 + 7
@@ -21,7 +27,7 @@ func TestFarBehind(t *testing.T) {
 
 	genesis := must(verifier.QC(committee.GenesisQC()))
 	c, effects := core.New(core.Config{
-		Domain: committee.Domain, Validators: committee.Set, Self: committee.ID(3), ContiguousRounds: 2, Timing: core.DefaultTiming(),
+		Domain: committee.Domain, Validators: committee.Set, Self: committee.ID(3), ContiguousRounds: chainOf.ContiguousRounds, Timing: core.DefaultTiming(),
 	}, core.Recovery{Now: start, Safety: safety.Initial(consensus.FirstEpoch), Root: committee.Root, Proof: genesis, HighQC: genesis})
 
 	var committed, largest, fetches int
@@ -55,7 +61,7 @@ func TestFarBehind(t *testing.T) {
 		}
 		effects, work = c.Step(work[0]), work[1:]
 	}
-	if committed != length-1 { // the newest has no certified child yet
+	if committed != length+1-int(chainOf.Rule) { // above the newest there are too few certified blocks yet
 		t.Fatalf("%d of %d blocks were committed, status %+v", committed, length, c.Status())
 	}
 	if largest > core.FetchAhead+consensus.MaxChunkBlocks {

@@ -90,12 +90,12 @@ func (c *Core) commit() {
 		}
 		return
 	}
-	if target != c.commitQC.Data.Parent || c.commitQC.Round() != target.Round+1 {
-		panic(fmt.Sprintf("core: %v commits %v without consecutive rounds", c.commitQC, target))
-	}
 	proof := c.commitProof()
 	if proof == nil {
 		return
+	}
+	if !c.rules.Proves(proof.Data) {
+		panic(fmt.Sprintf("core: %v commits %v without consecutive rounds", proof, proof.Commit()))
 	}
 	target = proof.Commit()
 	n := c.tree.get(target.ID)
@@ -120,7 +120,7 @@ func (c *Core) commitProof() *consensus.QC {
 		return c.commitQC
 	}
 	var best *consensus.QC
-	for _, qc := range c.certified { // one per round, and each commits the block of the round before: the order is of no matter
+	for _, qc := range c.certified { // one per round, and each commits a block of another round: the order is of no matter
 		commit := qc.Commit()
 		if commit.IsNone() || commit.Round <= c.tree.root.info.Round || c.tree.get(commit.ID) == nil {
 			continue

@@ -34,14 +34,18 @@ type cluster struct {
 
 // options describe a cluster.
 type options struct {
+	chain     consensustest.Parameters // zero: two_chain
 	powers    []consensus.Power
 	observers int
 	timing    core.Timing
 }
 
 func newCluster(t testing.TB, o options) *cluster {
+	if o.chain.Rule == 0 {
+		o.chain = consensustest.Rule(consensus.TwoChain)
+	}
 	c := &cluster{
-		t: t, committee: consensustest.New(o.powers...), timing: o.timing, now: start,
+		t: t, committee: consensustest.NewOf(o.chain, o.powers...), timing: o.timing, now: start,
 		cut: map[[2]int]bool{}, chunk: consensus.MaxChunkBlocks, cache: cache{},
 	}
 	c.oracle, c.log = newOracle(c), &transcript{c: c}

@@ -91,7 +91,7 @@ func (d *disk) recovery(v *consensus.Verifier, now time.Time) core.Recovery {
 		tc := must(v.TC(must(consensus.DecodeTC(d.highTC))))
 		rec.HighTC, highTC = &tc, tc.Get()
 	}
-	rec.Safety = safety.Raise(d.state(), rec.HighQC.Get(), highTC)
+	rec.Safety = safety.Raise(safety.ForChain(v.Domain.Rule), d.state(), rec.HighQC.Get(), highTC)
 	for _, id := range d.order {
 		if b := d.block(id); b.Round > d.root.Round {
 			rec.Blocks = append(rec.Blocks, b)

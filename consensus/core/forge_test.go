@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/cairnchain/cairn/consensus"
-	"github.com/cairnchain/cairn/consensus/consensustest"
 )
 
 // forged sends a message of a Byzantine validator to the nodes of to=…, to all by default.
@@ -60,7 +59,7 @@ func (s *script) theQC(key string) *consensus.QC {
 			return qc
 		}
 		if s.HasArg("forge") {
-			qc := s.cluster.committee.QC(consensustest.Data(s.cluster.oracle.byLabel[label]))
+			qc := s.cluster.committee.QC(s.cluster.committee.Data(s.cluster.oracle.byLabel[label]))
 			s.cluster.oracle.seeQC(qc)
 			return qc
 		}
@@ -110,7 +109,7 @@ func (s *script) forgeProposal() string {
 // vote from=d block=b3 [bad] [to=…]: bad names another state root.
 func (s *script) forgeVote() string {
 	from := s.cluster.node(s.value("from", ""))
-	data := consensustest.Data(s.theBlock(s.value("block", "")))
+	data := s.cluster.committee.Data(s.theBlock(s.value("block", "")))
 	if s.HasArg("bad") {
 		data.Block.StateRoot[0] ^= 0xff
 	}
@@ -164,6 +163,6 @@ func (s *script) certify() string {
 			s.Fatalf(s.t, "%s did not vote in round %d", n.name, b.Round)
 		}
 	}
-	s.cluster.oracle.seeQC(s.cluster.committee.QC(consensustest.Data(b), s.nodes("by")...))
+	s.cluster.oracle.seeQC(s.cluster.committee.QC(s.cluster.committee.Data(b), s.nodes("by")...))
 	return ""
 }

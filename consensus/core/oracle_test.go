@@ -27,6 +27,7 @@ type oracle struct {
 	direct    map[consensus.Hash]bool   // those that a certificate names
 	durable   map[*node]safety.State    // the newest saved state
 	timedOut  map[*node]consensus.Round // the highest round of a timeout that left
+	locked    map[*node]consensus.Round // by the votes that left, as three_chain counts it
 	fork      bool                      // the test forges more than a third: certificates may conflict
 	checks    map[string]int            // how often each check had something to check
 }
@@ -36,7 +37,7 @@ func newOracle(c *cluster) *oracle {
 		c: c, blocks: map[consensus.Hash]*consensus.Block{}, labels: map[consensus.Hash]string{},
 		byLabel: map[string]*consensus.Block{}, qcs: map[consensus.Hash]*consensus.QC{}, tcs: map[consensus.Round]*consensus.TC{}, certified: map[consensus.Round]consensus.VoteData{},
 		proposed: map[consensus.Hash][]*consensus.TC{}, wire: map[string][]byte{},
-		committed: map[consensus.Height]consensus.BlockInfo{}, direct: map[consensus.Hash]bool{}, durable: map[*node]safety.State{}, timedOut: map[*node]consensus.Round{}, checks: map[string]int{},
+		committed: map[consensus.Height]consensus.BlockInfo{}, direct: map[consensus.Hash]bool{}, durable: map[*node]safety.State{}, timedOut: map[*node]consensus.Round{}, locked: map[*node]consensus.Round{}, checks: map[string]int{},
 	}
 	o.labels[c.committee.Root.ID] = "genesis"
 	o.seeQC(c.committee.GenesisQC())
@@ -81,6 +82,7 @@ func (o *oracle) seeQC(qc *consensus.QC) {
 		}
 	}
 	o.certified[qc.Data.Block.Round] = qc.Data
+	o.certifiedAgainst(qc)
 	if o.qcs[qc.Block().ID] == nil {
 		o.qcs[qc.Block().ID] = qc
 	}
@@ -187,12 +189,52 @@ func (o *oracle) commit(n *node, c core.Commit, height consensus.Height) {
 			o.fail("%s commits under %v: %v", n.name, qc, err)
 		}
 	}
-	p := c.Proof
-	if p.Commit().IsNone() || p.Commit().Height < height || p.Round() != p.Commit().Round+1 || p.Data.Parent != p.Commit() {
+	if p := c.Proof; p.Commit().IsNone() || p.Commit().Height < height || !o.isChain(p) {
 		o.fail("%s commits %v under %v, which commits %v", n.name, c.Info, p, p.Commit())
 	}
 	if c.QC.Block() != c.Info && c.QC != c.Proof {
 		o.fail("%s commits %v with the certificate of %v", n.name, c.Info, c.QC.Block())
+	}
+}
+
+// isChain reports whether the certificate's block is as many blocks and as many rounds above the commit as the rule wants,
+// read off the blocks themselves.
+func (o *oracle) isChain(qc *consensus.QC) bool {
+	b := o.blocks[qc.Block().ID]
+	for range o.length() - 1 {
+		if b == nil || b.QC.Data.Block.ID != b.Parent || b.Round != b.QC.Data.Block.Round+1 {
+			return false
+		}
+		id := b.Parent
+		if b = o.blocks[id]; id == qc.Commit().ID {
+			return qc.Round() == qc.Commit().Round+o.length()-1
+		}
+	}
+	return false
+}
+
+// length is how many blocks in a row the chain's rule commits one of.
+func (o *oracle) length() consensus.Round {
+	if o.c.committee.Genesis.Rule == consensus.ThreeChain {
+		return 3
+	}
+	return 2
+}
+
+// certifiedAgainst: nothing is certified above the chain that commits a block, unless it descends from that block.
+func (o *oracle) certifiedAgainst(qc *consensus.QC) {
+	b := o.blocks[qc.Block().ID]
+	if b == nil || o.fork {
+		return
+	}
+	for h := consensus.Height(len(o.committed) - 1); h > 0; h-- {
+		if info := o.committed[h]; o.direct[info.ID] && info.Round+o.length()-1 < b.Round {
+			o.checks["certified above a commit"]++
+			if !o.extends(b, info.ID) {
+				o.fail("%s is certified against the committed %v", o.label(b.ID()), info)
+			}
+			return
+		}
 	}
 }
 
@@ -281,8 +323,8 @@ func (o *oracle) proposal(n *node, m *message, p *consensus.Proposal) {
 	}
 }
 
-// vote: DiemBFT v4's rule for voting, from the proposals that were seen; the block's payload is durable; and nobody
-// votes against what is committed.
+// vote: the paper's rule for voting, from the proposals that were seen; the block's payload is durable; and nobody votes
+// against what is committed.
 func (o *oracle) vote(n *node, v *consensus.Vote) {
 	o.checks["vote"]++
 	b := o.blocks[v.Data.Block.ID]
@@ -292,13 +334,18 @@ func (o *oracle) vote(n *node, v *consensus.Vote) {
 	if info, ok := n.executed[b.ID()]; ok && info != v.Data.Block {
 		o.fail("%s votes for an outcome that is not its own", n.name)
 	}
+	three := o.length() == 3
 	allowed := b.Round == b.QC.Round()+1
 	for _, tc := range o.proposed[b.ID()] {
-		allowed = allowed || (tc != nil && tc.Round+1 == b.Round && b.QC.Round() >= tc.HighQC.Round())
+		allowed = allowed || (tc != nil && tc.Round+1 == b.Round && (three || b.QC.Round() >= tc.HighQC.Round()))
 	}
 	if !allowed {
 		o.fail("%s votes for %s without a reason", n.name, o.label(b.ID()))
 	}
+	if three && b.QC.Round() < o.locked[n] {
+		o.fail("%s votes for %s on round %d, and has locked %d", n.name, o.label(b.ID()), b.QC.Round(), o.locked[n])
+	}
+	o.locked[n] = max(o.locked[n], b.QC.Data.Parent.Round)
 	o.notAgainst(n, b)
 	if _, again := o.wire[fmt.Sprintf("vote/%s/%d", n.name, b.Round)]; !again && b.Round <= o.timedOut[n] && !o.durableVote(n, v) {
 		o.fail("%s votes in round %d, after its timeout of round %d", n.name, b.Round, o.timedOut[n])
@@ -313,10 +360,14 @@ func (o *oracle) durableVote(n *node, v *consensus.Vote) bool {
 
 // notAgainst: once a quorum has voted in round r+1 and so locked the block of round r, nobody votes for what does not
 // descend from it in any round above. (In round r+1 itself, or for a block that is committed only through a later
-// descendant, a late voter may.)
+// descendant, a late voter may.) Under three_chain those alone are bound who voted in round r+2; that the others are too
+// few to certify anything is for certifiedAgainst to see.
 func (o *oracle) notAgainst(n *node, b *consensus.Block) {
 	for h := consensus.Height(len(o.committed) - 1); h > 0 && !o.fork; h-- {
-		if info := o.committed[h]; o.direct[info.ID] && info.Round+1 < b.Round {
+		if info := o.committed[h]; o.direct[info.ID] && info.Round+o.length()-1 < b.Round {
+			if o.length() == 3 && !o.votedFor(n, info) {
+				return
+			}
 			o.checks["vote above a commit"]++
 			if !o.extends(b, info.ID) {
 				o.fail("%s votes for %s against the committed %v", n.name, o.label(b.ID()), info)
@@ -324,6 +375,12 @@ func (o *oracle) notAgainst(n *node, b *consensus.Block) {
 			return
 		}
 	}
+}
+
+// votedFor reports whether a node's vote is among those that committed a block directly.
+func (o *oracle) votedFor(n *node, committed consensus.BlockInfo) bool {
+	raw := o.wire[fmt.Sprintf("vote/%s/%d", n.name, committed.Round+2)]
+	return raw != nil && must(consensus.DecodeVote(raw)).Data.Commit == committed
 }
 
 // extends reports whether the block has this ancestor.
@@ -337,13 +394,18 @@ func (o *oracle) extends(b *consensus.Block, ancestor consensus.Hash) bool {
 	return false
 }
 
-// timeout: DiemBFT v4's rule for timeouts.
+// timeout: the paper's rule for timeouts.
 func (o *oracle) timeout(n *node, t *consensus.Timeout) {
 	o.checks["timeout"]++
 	o.timedOut[n] = max(o.timedOut[n], t.Round)
 	byQC := t.Round == t.QC.Round()+1
 	byTC := t.TC != nil && t.Round == t.TC.Round+1
-	if byQC == byTC || t.QC.Round() < n.disk.state().Locked {
+	locked := n.disk.state().Locked
+	bound := t.QC.Round() < locked
+	if o.length() == 3 {
+		bound = t.Round <= max(locked, o.locked[n])
+	}
+	if byQC == byTC || bound {
 		o.fail("%s signs a timeout of round %d with %v, TC %v", n.name, t.Round, t.QC, t.TC)
 	}
 }

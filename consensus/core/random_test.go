@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/consensus/consensustest"
 	"github.com/cairnchain/cairn/consensus/core"
 )
 
@@ -21,15 +22,21 @@ var (
 
 // TestRandomSchedules runs clusters under random delay, loss, duplication, reordering, crashes, partitions and, in
 // every third, a Byzantine third. The oracle watches safety all the time; when the faults end, work must be committed
-// by every node within a bounded number of rounds. Replay a failure by -run TestRandomSchedules -seeds 1 -seed N.
+// by every node within a bounded number of rounds. Replay a failure by -run TestRandomSchedules/RULE -seeds 1 -seed N.
 func TestRandomSchedules(t *testing.T) {
+	for _, rule := range consensus.CommitRules() {
+		t.Run(rule.String(), func(t *testing.T) { randomSchedules(t, rule) })
+	}
+}
+
+func randomSchedules(t *testing.T, rule consensus.CommitRule) {
 	count := *seeds
 	if testing.Short() {
 		count = min(count, 40)
 	}
 	reached := map[string]int{}
 	for i := range count {
-		s := newSchedule(t, *firstSeed+uint64(i))
+		s := newSchedule(t, rule, *firstSeed+uint64(i))
 		s.run()
 		for what, n := range s.cluster.oracle.checks {
 			reached[what] += n
@@ -54,12 +61,14 @@ func TestRandomSchedules(t *testing.T) {
 
 // TestSameSeedSameRun: two runs of a schedule are equal in everything that can be seen.
 func TestSameSeedSameRun(t *testing.T) {
-	for seed := range uint64(12) {
-		first, second := newSchedule(t, seed), newSchedule(t, seed)
-		first.run()
-		second.run()
-		if a, b := first.digest(), second.digest(); a != b {
-			t.Fatalf("seed %d: two runs differ: %s, %s", seed, a, b)
+	for _, rule := range consensus.CommitRules() {
+		for seed := range uint64(12) {
+			first, second := newSchedule(t, rule, seed), newSchedule(t, rule, seed)
+			first.run()
+			second.run()
+			if a, b := first.digest(), second.digest(); a != b {
+				t.Fatalf("%v, seed %d: two runs differ: %s, %s", rule, seed, a, b)
+			}
 		}
 	}
 }
@@ -79,14 +88,14 @@ type schedule struct {
 	steps   int
 }
 
-func newSchedule(t *testing.T, seed uint64) *schedule {
+func newSchedule(t *testing.T, rule consensus.CommitRule, seed uint64) *schedule {
 	s := &schedule{seed: seed, rng: rand.New(rand.NewPCG(seed, 1))}
 	powers := [][]consensus.Power{
 		{1}, {1, 1, 1, 1}, {1, 1, 1, 1}, {1, 1, 1, 1}, {1, 1, 1, 1, 1}, {3, 1, 2, 1, 2, 1}, {1, 1, 1, 1, 1, 1, 1},
 	}[s.rng.IntN(7)]
 	base := time.Duration(200+s.rng.IntN(800)) * time.Millisecond
 	s.cluster = newCluster(failing{t, seed}, options{
-		powers: powers, observers: s.rng.IntN(2),
+		chain: consensustest.Rule(rule), powers: powers, observers: s.rng.IntN(2),
 		timing: core.Timing{
 			Base: base, Growth: 1 + s.rng.Float64(), Cap: base * time.Duration(1+s.rng.IntN(8)),
 			Idle: time.Duration(1+s.rng.IntN(4)) * 800 * time.Millisecond, FutureBound: 5 * time.Second,
@@ -299,7 +308,7 @@ func (s *schedule) recover() {
 }
 
 // bound is how many rounds may pass after the faults until work is committed: the slots of the faulty third, and two
-// more: the one that is under way may be spoilt, and a commit takes one.
+// more: the one that is under way may be spoilt, and a commit takes one, for a slot is as long as the chain that commits.
 func (s *schedule) bound() consensus.Round {
 	faulty := consensus.Round(s.cluster.committee.Set.TotalPower()-1) / 3
 	return (faulty + 2) * s.cluster.committee.Genesis.ContiguousRounds

@@ -2,6 +2,8 @@ package core_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -21,7 +23,11 @@ func TestTranscripts(t *testing.T) {
 		if !strings.HasSuffix(path, ".txt") {
 			return
 		}
-		s := &script{}
+		s := &script{chain: consensustest.Rule(consensus.TwoChain)}
+		if filepath.Base(filepath.Dir(path)) == consensus.ThreeChain.String() {
+			// Slots of two rounds here too: the stories have the same leaders under both rules.
+			s.chain.Rule = consensus.ThreeChain
+		}
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			return s.run(t, d)
 		})
@@ -31,8 +37,31 @@ func TestTranscripts(t *testing.T) {
 	})
 }
 
+// TestTranscriptsOfBothRules: each story is told under three_chain too.
+func TestTranscriptsOfBothRules(t *testing.T) {
+	stories := func(dir string) (names []string) {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if strings.HasSuffix(e.Name(), ".txt") {
+				names = append(names, e.Name())
+			}
+		}
+		return names
+	}
+	two, three := stories("testdata"), stories(filepath.Join("testdata", consensus.ThreeChain.String()))
+	for _, name := range two {
+		if !slices.Contains(three, name) {
+			t.Errorf("%s is not told under three_chain", name)
+		}
+	}
+}
+
 // script runs the commands of one file.
 type script struct {
+	chain   consensustest.Parameters
 	cluster *cluster
 	*cmd
 }
@@ -145,7 +174,7 @@ func (s *script) newCluster() string {
 	o := options{timing: core.Timing{
 		Base: s.duration("base", time.Second), Growth: 1.2, Cap: s.duration("cap", 10*time.Second),
 		Idle: s.duration("idle", 10*time.Second), FutureBound: s.duration("future", 5*time.Second),
-	}, observers: s.number("observers", 0)}
+	}, observers: s.number("observers", 0), chain: s.chain}
 	if v := s.value("growth", ""); v != "" {
 		if _, err := fmt.Sscan(v, &o.timing.Growth); err != nil {
 			s.Fatalf(s.t, "growth: %v", err)

@@ -120,12 +120,12 @@ func TestFullTree(t *testing.T) {
 		t.Error("a second proposal of the current round was taken into a full tree")
 	}
 	certified := s.Block(genesis, next, nil, "third")
-	s.step(core.SyncInfoReceived{At: core.At(start), From: s.ID(0), Sync: s.sync(s.QC(consensustest.Data(certified)), nil)})
+	s.step(core.SyncInfoReceived{At: core.At(start), From: s.ID(0), Sync: s.sync(s.QC(s.Data(certified)), nil)})
 	if !taken(certified) {
 		t.Error("a certified block was refused")
 	}
 	s.propose(s.Block(genesis, next+1, nil, "late"), tcOf(next))
-	high := s.QC(consensustest.Data(certified))
+	high := s.QC(s.Data(certified))
 	for r := next + 1; ; r++ { // on to a round that we lead
 		tc := s.TC(r, high, high, high, nil)
 		s.step(core.SyncInfoReceived{At: core.At(start), From: s.ID(0), Sync: s.sync(high, tc)})
@@ -190,7 +190,7 @@ func TestVoteWindow(t *testing.T) {
 	s := newSolo(t)
 	for ahead := range core.VoteWindow + 3 {
 		b := s.Block(s.GenesisQC(), 1+ahead, nil)
-		vote := must(s.v.Vote(s.Vote(0, consensustest.Data(b))))
+		vote := must(s.v.Vote(s.Vote(0, s.Data(b))))
 		s.notes = nil
 		s.step(core.VoteReceived{At: core.At(start), From: s.ID(0), Vote: vote, Sync: s.sync(s.GenesisQC(), nil)})
 		if kept := s.count("VoteCounted") == 1; kept != (ahead <= core.VoteWindow) || kept == (s.count("MessageDropped") == 1) {

@@ -9,8 +9,16 @@ import (
 	"github.com/cairnchain/cairn/consensus"
 )
 
-func TestTransactionsCommitEverywhere(t *testing.T) {
-	w := newWorld(t, 4)
+func underBothRules(t *testing.T, test func(*testing.T, consensus.CommitRule)) {
+	for _, rule := range consensus.CommitRules() {
+		t.Run(rule.String(), func(t *testing.T) { test(t, rule) })
+	}
+}
+
+func TestTransactionsCommitEverywhere(t *testing.T) { underBothRules(t, transactionsCommitEverywhere) }
+
+func transactionsCommitEverywhere(t *testing.T, rule consensus.CommitRule) {
+	w := newWorld(t, rule, 4)
 	for i := range uint64(20) {
 		w.submit(counter.Tx("a", i))
 		w.run("commit", w.everyLiving("a", i+1))
@@ -21,8 +29,10 @@ func TestTransactionsCommitEverywhere(t *testing.T) {
 	}
 }
 
-func TestIdleChainIsQuiet(t *testing.T) {
-	w := newWorld(t, 4)
+func TestIdleChainIsQuiet(t *testing.T) { underBothRules(t, idleChainIsQuiet) }
+
+func idleChainIsQuiet(t *testing.T, rule consensus.CommitRule) {
+	w := newWorld(t, rule, 4)
 	w.submit(counter.Tx("a", 0))
 	w.run("commit", w.everyLiving("a", 1))
 	w.runFor(5 * time.Second)
@@ -36,7 +46,11 @@ func TestIdleChainIsQuiet(t *testing.T) {
 }
 
 func TestRestartedMemberCatchesUpAndVotes(t *testing.T) {
-	w := newWorld(t, 4)
+	underBothRules(t, restartedMemberCatchesUpAndVotes)
+}
+
+func restartedMemberCatchesUpAndVotes(t *testing.T, rule consensus.CommitRule) {
+	w := newWorld(t, rule, 4)
 	away := w.members[3]
 	away.crash()
 	for i := range uint64(60) { // more than one chunk of blocks
@@ -54,8 +68,10 @@ func TestRestartedMemberCatchesUpAndVotes(t *testing.T) {
 	w.checkAgreement()
 }
 
-func TestAllCrashAtOnceUnderLoad(t *testing.T) {
-	w := newWorld(t, 4)
+func TestAllCrashAtOnceUnderLoad(t *testing.T) { underBothRules(t, allCrashAtOnceUnderLoad) }
+
+func allCrashAtOnceUnderLoad(t *testing.T, rule consensus.CommitRule) {
+	w := newWorld(t, rule, 4)
 	next := uint64(0)
 	for crash := range 30 {
 		for range 5 {
@@ -94,7 +110,11 @@ func TestAllCrashAtOnceUnderLoad(t *testing.T) {
 }
 
 func TestTwoOfFourStopCommitsAndOneMoreResumesThem(t *testing.T) {
-	w := newWorld(t, 4)
+	underBothRules(t, twoOfFourStopCommitsAndOneMoreResumesThem)
+}
+
+func twoOfFourStopCommitsAndOneMoreResumesThem(t *testing.T, rule consensus.CommitRule) {
+	w := newWorld(t, rule, 4)
 	w.submit(counter.Tx("a", 0))
 	w.run("commit", w.everyLiving("a", 1))
 	w.members[2].crash()

@@ -35,7 +35,8 @@ func (e *Engine) recover() (core.Recovery, error) {
 	if e.env.Safety != nil {
 		rec.Safety = e.env.Safety.State()
 	}
-	rec.Safety = safety.Raise(rec.Safety, rec.HighQC.Get(), stored.HighTC)
+	rules := safety.ForChain(e.cfg.Verifier.Domain.Rule)
+	rec.Safety = safety.Raise(rules, rec.Safety, rec.HighQC.Get(), stored.HighTC)
 	if err := e.recoverTimeout(&rec); err != nil {
 		return core.Recovery{}, err
 	}

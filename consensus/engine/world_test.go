@@ -49,7 +49,7 @@ type member struct {
 
 type consensusSigner = consensustest.FastSigner
 
-func newWorld(t *testing.T, n int) *world {
+func newWorld(t *testing.T, rule consensus.CommitRule, n int) *world {
 	w := &world{t: t, now: time.UnixMilli(1_800_000_000_000).UTC(), signed: map[string][]byte{}}
 	var validators []consensus.Validator
 	for i := range n {
@@ -62,7 +62,7 @@ func newWorld(t *testing.T, n int) *world {
 	set, err := consensus.NewValidatorSet(validators)
 	must(t, err)
 	w.genesis = &consensus.Genesis{
-		ChainID: "world", Rule: consensus.TwoChain, ContiguousRounds: 2,
+		ChainID: "world", Rule: rule, ContiguousRounds: rule.ContiguousRounds(),
 		Timestamp: consensus.Timestamp(w.now.UnixMilli()), Validators: set, AppDocument: []byte("{}"),
 	}
 	for _, m := range w.members {

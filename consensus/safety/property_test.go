@@ -9,9 +9,39 @@ import (
 	"github.com/cairnchain/cairn/consensus/safety"
 )
 
-// TestRulesAgainstPaper drives the rules through random requests and compares every answer with DiemBFT v4's predicates
+// paper is the predicates of a rule set, written down once more.
+type paper struct {
+	vote    func(s safety.State, r, qc consensus.Round, tc *consensus.TC) bool
+	timeout func(s safety.State, r, qc consensus.Round) bool // beside the certificates that travel with it
+	locks   func(s safety.State, qc, parent consensus.Round) consensus.Round
+}
+
+var papers = map[consensus.CommitRule]paper{
+	consensus.TwoChain: { // DiemBFT v4
+		vote: func(s safety.State, r, qc consensus.Round, tc *consensus.TC) bool {
+			return r > s.LastVoted && (r == qc+1 || tc != nil && r == tc.Round+1 && qc >= tc.HighQC.Round())
+		},
+		timeout: func(s safety.State, r, qc consensus.Round) bool { return qc >= s.Locked && r >= s.LastVoted },
+		locks:   func(s safety.State, qc, _ consensus.Round) consensus.Round { return max(s.Locked, qc) },
+	},
+	consensus.ThreeChain: { // LibraBFT
+		vote: func(s safety.State, r, qc consensus.Round, _ *consensus.TC) bool {
+			return r > s.LastVoted && qc >= s.Locked
+		},
+		timeout: func(s safety.State, r, _ consensus.Round) bool { return r > s.Locked && r >= s.LastVoted },
+		locks:   func(s safety.State, _, parent consensus.Round) consensus.Round { return max(s.Locked, parent) },
+	},
+}
+
+// TestRulesAgainstPaper drives the rules through random requests and compares every answer with the paper's predicates
 // written down once more, and the whole run with what it is all for: one vote, one timeout, one proposal a round.
 func TestRulesAgainstPaper(t *testing.T) {
+	for rule, paper := range papers {
+		t.Run(rule.String(), func(t *testing.T) { againstPaper(t, safety.ForChain(rule), paper) })
+	}
+}
+
+func againstPaper(t *testing.T, rules safety.Rules, paper paper) {
 	rapid.Check(t, func(t *rapid.T) {
 		round := rapid.Custom(func(t *rapid.T) consensus.Round { return consensus.Round(rapid.Uint64Range(1, 9).Draw(t, "round")) })
 		s := safety.Initial(epoch)
@@ -25,11 +55,13 @@ func TestRulesAgainstPaper(t *testing.T) {
 				tr := round.Draw(t, "tc round")
 				tc = tcOf(tr, consensus.Round(rapid.Uint64Range(0, uint64(tr)-1).Draw(t, "tc high")))
 			}
-			b := block(r, qc, byte(rapid.IntRange(0, 1).Draw(t, "variant")))
+			parent := consensus.Round(rapid.Uint64Range(0, uint64(max(qc, 1))-1).Draw(t, "parent"))
+			b := chained(r, qc, parent, byte(rapid.IntRange(0, 1).Draw(t, "variant")))
 			switch rapid.IntRange(0, 3).Draw(t, "kind") {
 			case 0:
-				repeat := s.LastVote != nil && s.LastVote.Data.Block == outcome(b)
-				allowed := r > s.LastVoted && (r == qc+1 || tc != nil && r == tc.Round+1 && qc >= tc.HighQC.Round())
+				repeat := s.LastVote != nil && s.LastVote.Data.Block == outcome(b) && s.LastVote.Data.Parent == b.QC.Block() &&
+					s.LastVote.Data.Commit == rules.CommitTarget(r, b.QC)
+				allowed := paper.vote(s, r, qc, tc)
 				next, vote, err := rules.Vote(s, b, outcome(b), tc)
 				if (err == nil) != (allowed || repeat) {
 					t.Fatalf("vote for r%d on r%d, TC %v, in %+v: %v", r, qc, tc, s, err)
@@ -38,13 +70,16 @@ func TestRulesAgainstPaper(t *testing.T) {
 					if known, ok := votes[r]; ok && known != vote.Data {
 						t.Fatalf("two votes in round %d", r)
 					}
+					if locked := paper.locks(s, qc, parent); !repeat && next.Locked != locked {
+						t.Fatalf("vote for r%d on r%d on r%d in %+v locks %d, want %d", r, qc, parent, s, next.Locked, locked)
+					}
 					votes[r], s = vote.Data, next
 				}
 			case 1:
 				repeat := s.LastTimeout != nil && s.LastTimeout.Round == r
 				justified := r == qc+1 || tc != nil && r == tc.Round+1
 				next, timeout, err := rules.Timeout(s, r, qcOf(qc), tc)
-				if (err == nil) != (repeat || justified && qc >= s.Locked && r >= s.LastVoted) {
+				if (err == nil) != (repeat || justified && paper.timeout(s, r, qc)) {
 					t.Fatalf("timeout of r%d with r%d, TC %v, in %+v: %v", r, qc, tc, s, err)
 				}
 				if err == nil {
@@ -69,7 +104,7 @@ func TestRulesAgainstPaper(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if raised := safety.Raise(decoded, nil, nil); raised.LastVoted != s.LastVoted || raised.Locked != s.Locked {
+				if raised := safety.Raise(rules, decoded, nil, nil); raised.LastVoted != s.LastVoted || raised.Locked != s.Locked {
 					t.Fatalf("the restarted %+v is not %+v", raised, s)
 				}
 			}

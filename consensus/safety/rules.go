@@ -16,6 +16,7 @@ const (
 	NotJustified    Refusal = "neither QC nor TC of the round before"
 	TCAboveQC       Refusal = "TC proves a higher QC than the block's"
 	BelowLock       Refusal = "QC below the locked round"
+	RoundLocked     Refusal = "round not above the locked"
 	AlreadyProposed Refusal = "round not above the last proposed"
 )
 
@@ -33,16 +34,39 @@ type Rules interface {
 	Timeout(s State, round consensus.Round, qc *consensus.QC, tc *consensus.TC) (State, *consensus.Timeout, error)
 	// CommitTarget returns which block a quorum of votes for block commits, or none. qc is the QC that block carries.
 	CommitTarget(round consensus.Round, qc *consensus.QC) consensus.BlockInfo
+	// Proves reports whether certified data may commit the block that it names: the rounds are consecutive. False when
+	// it names none. What the data does not tell, a quorum of voters vouches for (P36).
+	Proves(data consensus.VoteData) bool
+	// Locks returns the round that a vote for data locks, as far as the data tells: never too high (P29).
+	Locks(data consensus.VoteData) consensus.Round
 	// Chain returns how many consecutive certified rounds commit a block.
 	Chain() consensus.Round
 }
 
 // ForChain returns the Rules of a chain. It panics on a rule that genesis validation lets through but nobody wrote.
 func ForChain(rule consensus.CommitRule) Rules {
-	if rule == consensus.TwoChain {
+	switch rule {
+	case consensus.TwoChain:
 		return twoChain{}
+	case consensus.ThreeChain:
+		return threeChain{}
 	}
 	panic(fmt.Sprintf("safety: no rules for %v", rule))
+}
+
+// draftTimeout makes the draft of a timeout with the certificates and the vote that travel with it (P14), or
+// NotJustified when it would be refused on receipt.
+func draftTimeout(s State, round consensus.Round, qc *consensus.QC, tc *consensus.TC) (*consensus.Timeout, error) {
+	if round == qc.Round()+1 {
+		tc = nil
+	} else if tc == nil || round != tc.Round+1 {
+		return nil, NotJustified
+	}
+	timeout := &consensus.Timeout{Round: round, QC: qc, TC: tc}
+	if s.LastVote != nil && s.LastVote.Round() == round {
+		timeout.Vote = s.LastVote
+	}
+	return timeout, nil
 }
 
 // Propose returns the State to save before a proposal of this round and block is signed, or AlreadyProposed. The very
@@ -63,7 +87,7 @@ func Propose(s State, block *consensus.Block) (State, error) {
 
 // Raise returns the State with last voted raised to the rounds of certificates of its epoch: what a restarted
 // validator does before it signs anything (P29). Either may be nil.
-func Raise(s State, highQC *consensus.QC, highTC *consensus.TC) State {
+func Raise(rules Rules, s State, highQC *consensus.QC, highTC *consensus.TC) State {
 	if highQC != nil && highQC.Block().Epoch == s.Epoch {
 		s.LastVoted = max(s.LastVoted, highQC.Round())
 	}
@@ -72,7 +96,7 @@ func Raise(s State, highQC *consensus.QC, highTC *consensus.TC) State {
 	}
 	if s.LastVote != nil && s.LastVote.Data.Block.Epoch == s.Epoch {
 		s.LastVoted = max(s.LastVoted, s.LastVote.Round())
-		s.Locked = max(s.Locked, s.LastVote.Data.Parent.Round)
+		s.Locked = max(s.Locked, rules.Locks(s.LastVote.Data))
 	}
 	if s.LastTimeout != nil {
 		s.LastVoted = max(s.LastVoted, s.LastTimeout.Round)

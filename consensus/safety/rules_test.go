@@ -68,7 +68,7 @@ func TestRaise(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.state.Epoch = epoch
-			after := safety.Raise(c.state, c.qc, c.tc)
+			after := safety.Raise(rules, c.state, c.qc, c.tc)
 			want := c.state
 			want.LastVoted, want.Locked = c.voted, c.locked
 			if after != want {

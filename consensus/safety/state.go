@@ -19,7 +19,7 @@ type State struct {
 	Epoch        consensus.Epoch
 	LastVoted    consensus.Round // no vote at or below it, no timeout below it
 	LastProposed consensus.Round // no proposal at or below it
-	Locked       consensus.Round // the highest round of a QC that a voted block carried
+	Locked       consensus.Round // what a block may not fall behind that is voted for; the rules say how it rises
 	LastVote     *consensus.Vote // draft of the newest vote
 	LastTimeout  *consensus.Timeout
 	LastProposal consensus.Hash // id of the block proposed in LastProposed; the block is in the block store

@@ -16,13 +16,13 @@ import (
 func fullState() safety.State {
 	c := consensustest.New(1, 1, 1, 1)
 	b := c.Block(c.GenesisQC(), 1, nil, "x", "y")
-	qc := c.QC(consensustest.Data(b), 0, 1, 2)
+	qc := c.QC(c.Data(b), 0, 1, 2)
 	next := c.Block(qc, 2, nil)
 	tc := c.TC(3, qc, qc, c.GenesisQC(), nil)
 	return safety.State{
 		Epoch: epoch, LastVoted: 4, LastProposed: 2, Locked: 1,
-		LastVote:     &consensus.Vote{Data: consensustest.Data(next)},
-		LastTimeout:  &consensus.Timeout{Round: 4, QC: qc, TC: tc, Vote: &consensus.Vote{Data: consensustest.Data(next)}},
+		LastVote:     &consensus.Vote{Data: c.Data(next)},
+		LastTimeout:  &consensus.Timeout{Round: 4, QC: qc, TC: tc, Vote: &consensus.Vote{Data: c.Data(next)}},
 		LastProposal: next.ID(),
 	}
 }

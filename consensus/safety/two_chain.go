@@ -55,20 +55,14 @@ func (twoChain) Timeout(s State, round consensus.Round, qc *consensus.QC, tc *co
 	if s.LastTimeout != nil && s.LastTimeout.Round == round {
 		return s, s.LastTimeout, nil
 	}
-	if round == qc.Round()+1 {
-		tc = nil
-	} else if tc == nil || round != tc.Round+1 {
-		return s, nil, NotJustified
-	}
-	if qc.Round() < s.Locked {
+	timeout, err := draftTimeout(s, round, qc, tc)
+	switch {
+	case err != nil:
+		return s, nil, err
+	case qc.Round() < s.Locked:
 		return s, nil, BelowLock
-	}
-	if round < s.LastVoted {
+	case round < s.LastVoted:
 		return s, nil, RoundUsed
-	}
-	timeout := &consensus.Timeout{Round: round, QC: qc, TC: tc}
-	if s.LastVote != nil && s.LastVote.Round() == round {
-		timeout.Vote = s.LastVote
 	}
 	s.LastVoted = round
 	s.LastTimeout = timeout
@@ -81,5 +75,11 @@ func (twoChain) CommitTarget(round consensus.Round, qc *consensus.QC) consensus.
 	}
 	return consensus.BlockInfo{}
 }
+
+func (twoChain) Proves(d consensus.VoteData) bool {
+	return !d.Commit.IsNone() && d.Commit == d.Parent && d.Block.Round == d.Parent.Round+1
+}
+
+func (twoChain) Locks(d consensus.VoteData) consensus.Round { return d.Parent.Round }
 
 func (twoChain) Chain() consensus.Round { return 2 }

@@ -29,6 +29,17 @@ func block(round, qc consensus.Round, variant byte) *consensus.Block {
 	return consensus.NewBlock(h, qcOf(qc), [][]byte{{variant}})
 }
 
+// chained is block on a QC whose own parent is of a third round.
+func chained(round, qc, parent consensus.Round, variant byte) *consensus.Block {
+	h := consensus.Header{Epoch: epoch, Round: round, Height: consensus.Height(round), Parent: info(qc).ID, ParentRound: qc}
+	return consensus.NewBlock(h, qcOn(qc, parent), [][]byte{{variant}})
+}
+
+// qcOn is a certificate of a block of a round on a parent of another.
+func qcOn(round, parent consensus.Round) *consensus.QC {
+	return consensus.NewQC(consensus.VoteData{Block: info(round), Parent: info(parent)}, nil)
+}
+
 func outcome(b *consensus.Block) consensus.BlockInfo {
 	return consensus.BlockInfo{Epoch: b.Epoch, Round: b.Round, Height: b.Height, ID: b.ID(), StateRoot: consensus.Hash{9}}
 }
@@ -224,11 +235,28 @@ func TestCommitTarget(t *testing.T) {
 	}
 }
 
+// TestProves: the certified data commits its parent, of the round before, and names it.
+func TestProves(t *testing.T) {
+	for name, c := range map[string]struct {
+		data consensus.VoteData
+		want bool
+	}{
+		"consecutive":  {consensus.VoteData{Block: info(5), Parent: info(4), Commit: info(4)}, true},
+		"a gap":        {consensus.VoteData{Block: info(6), Parent: info(4), Commit: info(4)}, false},
+		"grandparent":  {consensus.VoteData{Block: info(5), Parent: info(4), Commit: info(3)}, false},
+		"names nobody": {consensus.VoteData{Block: info(5), Parent: info(4)}, false},
+	} {
+		if got := rules.Proves(c.data); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 func TestUnknownRule(t *testing.T) {
 	defer func() {
 		if recover() == nil {
 			t.Error("rules for a chain that does not exist")
 		}
 	}()
-	safety.ForChain(consensus.CommitRule(3))
+	safety.ForChain(consensus.CommitRule(4))
 }

@@ -248,7 +248,7 @@ func (c *cluster) syncInfo() *consensus.SyncInfo {
 // vote returns a vote of member i; the round tells votes apart.
 func (c *cluster) vote(i int, round consensus.Round) *consensus.Message {
 	b := c.committee.Block(c.committee.GenesisQC(), round, nil)
-	return &consensus.Message{Sync: c.syncInfo(), Vote: c.committee.Vote(i, consensustest.Data(b))}
+	return &consensus.Message{Sync: c.syncInfo(), Vote: c.committee.Vote(i, c.committee.Data(b))}
 }
 
 // proposal returns a proposal with one transaction of so many bytes.

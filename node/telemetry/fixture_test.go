@@ -79,7 +79,7 @@ func happyRounds(c *consensustest.Committee, self, n int, o engine.Observer) []*
 		}
 		o.Note(ms(zero+2), core.ProposalAccepted{Block: b, From: c.ID(leader)})
 		stage("execute", r, 2, 3)
-		data := consensustest.Data(b)
+		data := c.Data(b)
 		o.Note(ms(zero+4), core.Executed{Info: data.Block})
 		stage("save", r, 4, 5)
 		o.Note(ms(zero+4), core.VoteSigned{Data: data})

@@ -53,7 +53,7 @@ func everyNote(c *consensustest.Committee) []struct {
 		{core.Executed{Info: info}, `level=DEBUG msg=executed ` + of},
 		{core.ExecutionRefused{ID: b.ID(), Reason: errors.New("overdraft")},
 			`level=WARN msg="block refused by the application" block=` + id + ` reason=overdraft`},
-		{core.VoteSigned{Data: consensustest.Data(b)}, `level=DEBUG msg="vote signed" ` + of},
+		{core.VoteSigned{Data: c.Data(b)}, `level=DEBUG msg="vote signed" ` + of},
 		{core.VoteRefused{Block: info, Rule: "locked"}, `level=WARN msg="vote refused" ` + of + ` reason=locked`},
 		{core.VoteHeld{Block: info, Until: info.Timestamp},
 			`level=DEBUG msg="vote waits for the block's time" ` + of + ` until=2026-01-01T00:00:00.001Z`},

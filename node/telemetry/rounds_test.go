@@ -256,7 +256,7 @@ func TestSpansAreBounded(t *testing.T) {
 			case 1:
 				tracer.note(at, core.ProposalAccepted{Block: b})
 			case 2:
-				tracer.note(at, core.VoteSigned{Data: consensustest.Data(b)})
+				tracer.note(at, core.VoteSigned{Data: c.Data(b)})
 			case 3:
 				tracer.note(at, core.VoteCounted{Block: info})
 			case 4:
