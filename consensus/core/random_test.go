@@ -50,7 +50,7 @@ func randomSchedules(t *testing.T, rule consensus.CommitRule) {
 	}
 	for _, what := range []string{
 		"vote", "timeout", "commit", "resent", "TC", "fetch", "crash before save", "crash after save", "crash", "cut", "forged", "equivocation seen",
-		"commits at once ≥ 3", "duplicate", "lost", "QC after TC",
+		"commits at once ≥ 3", "duplicate", "lost", "QC after TC", "vote above a commit", "certified above a commit",
 	} {
 		if reached[what] < count/10 {
 			t.Errorf("the schedules reached %q only %d times: they prove little", what, reached[what])
