@@ -75,7 +75,7 @@ e2e: ## Run the end-to-end tests: real processes, killed and started again
 	CAIRN_E2E_BINARY=$(CURDIR)/bin/e2e/cairn $(GO) test -tags e2e -count=1 -timeout 15m -v -run '$(RUN)' ./node/e2e
 
 # Which seeds of the simulator: A..B.
-SEEDS ?= 1..500
+SEEDS ?= 1..200
 
 .PHONY: sim
 sim: ## Run the simulator over SEEDS
@@ -86,4 +86,4 @@ bench: ## Run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: check
-check: format-check lint generate-check vet race ## All that a change must pass: format, lint, generated code, vet, tests with the race detector
+check: format-check lint generate-check vet race sim ## All that a change must pass: format, lint, generated code, vet, tests with the race detector, simulator

@@ -53,9 +53,6 @@ func (c *chainLog) check(v *validator) {
 	if status := v.engine.Status(); status.Tree > core.FetchAhead+consensus.MaxChunkBlocks {
 		c.w.fail("M2 bounded memory", "validator %d holds %d uncommitted blocks", v.i, status.Tree)
 	}
-	if stats := v.pool.Stats(); stats.Transactions > c.w.knobs.poolMax {
-		c.w.fail("M2 bounded memory", "validator %d holds %d pending transactions, its limit is %d", v.i, stats.Transactions, c.w.knobs.poolMax)
-	}
 	for h := before.height + 1; h <= now.height; h++ {
 		c.commit(v, h)
 	}

@@ -120,6 +120,9 @@ func (v *validator) admit(tx app.Tx, from mempool.Origin) {
 		v.w.fail("C storage", "validator %d: admission: %v", v.i, err)
 	}
 	v.w.reach("admission " + status.Code.String())
+	if held, limit := v.pool.Stats().Transactions, v.w.knobs.poolMax; held > limit {
+		v.w.fail("M2 bounded memory", "validator %d holds %d pending transactions, its limit is %d", v.i, held, limit)
+	}
 	if v.engine.HasNewWork() {
 		v.do(engine.LookForWork)
 	}
