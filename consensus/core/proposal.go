@@ -224,6 +224,7 @@ func (c *Core) onBlockExecuted(ev BlockExecuted) {
 	}
 	c.tryVote()
 	c.commit()
+	c.allowIdle() // what was left to commit may be committed now
 	c.lead()
 	c.planFetch(consensus.ValidatorID{})
 }
