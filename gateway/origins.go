@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -93,7 +94,13 @@ func (o origins) guard(next http.Handler) http.Handler {
 
 func sameOrigin(origin string, r *http.Request) bool {
 	u, err := url.Parse(origin)
-	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
+	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host) && isAddress(u.Hostname())
+}
+
+// isAddress reports whether a host is an IP address or this machine's own name. Any other name can be made to lead here
+// by whoever owns it, so a page of that name is of the same origin only if the operator lists it.
+func isAddress(host string) bool {
+	return strings.EqualFold(host, "localhost") || net.ParseIP(host) != nil
 }
 
 func originNotAllowed(origin string) *status.Status {

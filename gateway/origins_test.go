@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -81,6 +82,28 @@ func TestActualRequests(t *testing.T) {
 	for _, headers := range [][]string{{"Origin: https://wallet.example"}, {"Origin: " + own}, nil} {
 		if got := request(t, s, "POST /v1/transactions", "{}", headers...); got.code != 200 {
 			t.Errorf("%v: %d %s", headers, got.code, got.body)
+		}
+	}
+}
+
+// Whoever owns a name can make it lead to this machine: that a page's origin is the name the request came to proves
+// nothing, unless the name is an address.
+func TestRebindingIsNoSameOrigin(t *testing.T) {
+	s := serve(t, newChain(1))
+	for host, want := range map[string]bool{"evil.example": false, "evil.example:8080": false, "localhost:8080": true, "127.0.0.1:8080": true, "[::1]:8080": true} {
+		req, err := http.NewRequest(http.MethodPost, s.URL+"/v1/faucet", strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		req.Header.Set("Origin", "http://"+host)
+		answer, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		if allowed := answer.StatusCode != http.StatusForbidden; allowed != want {
+			t.Errorf("%s: status %d", host, answer.StatusCode)
 		}
 	}
 }

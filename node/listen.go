@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"syscall"
+
+	"golang.org/x/net/netutil"
 )
 
 // PortBusyError says that an address cannot be listened on because something else does.
@@ -34,6 +36,10 @@ func flagOf(key string) string {
 	panic("node: no setting " + key)
 }
 
+// maxConnections is how many connections each public listener serves at once; further ones wait to be accepted. Idle
+// ones must not use up the file descriptors that the database needs.
+const maxConnections = 2048
+
 type listeners struct{ rpc, rest, metrics, peer net.Listener }
 
 // listen binds every address, so that a busy port is an error of New.
@@ -58,6 +64,9 @@ func (n *Node) listen() error {
 				return fmt.Errorf("%s: %w", l.key, err)
 			}
 			*l.to = bound
+			if l.to != &n.listeners.peer { // the peers' has limits of its own
+				*l.to = netutil.LimitListener(bound, maxConnections)
+			}
 		}
 		if bound := *l.to; bound != nil {
 			n.onClose(func() error { return closeListener(bound) })

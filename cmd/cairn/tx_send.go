@@ -40,6 +40,10 @@ func (c *cli) txSendCommand() *cobra.Command {
 				return err
 			}
 			answer, err := node.Submit(ctx, signed, *wait)
+			if err != nil && client.ReasonOf(err) == cairnv1.ErrorReason_UNSPECIFIED { // no answer: the node may have it
+				return fmt.Errorf("transaction %s may have arrived and be committed yet; before you repeat it ask: cairn tx get %s\n%w",
+					signed.ID, signed.ID, err)
+			}
 			if err != nil {
 				return err
 			}
