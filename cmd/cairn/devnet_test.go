@@ -126,10 +126,10 @@ func checkEveryNode(t *testing.T, running node.Running, height string) {
 	t.Helper()
 	ids, roots := map[string]bool{}, map[string]bool{}
 	for _, n := range running.Nodes {
-		var followed struct {
-			Block struct{ ID, StateRoot string }
+		var out, errOut bytes.Buffer // follow the commits until this node has the height, too
+		if code := run(t.Context(), []string{"watch", "--rpc", n.RPC, "--from", "1", "--count", height}, &out, &errOut); code != 0 {
+			t.Fatalf("watch: exit %d: %s", code, errOut.String())
 		}
-		ask(t, &followed, "watch", "--rpc", n.RPC, "--from", "1", "--count", height) // until this node has committed, too
 		var block struct{ ID, StateRoot string }
 		ask(t, &block, "block", height, "--rpc", n.RPC, "--home", n.Home)
 		ids[block.ID], roots[block.StateRoot] = true, true
