@@ -87,10 +87,8 @@ func (s server) Mempool(stream grpc.BidiStreamingServer[peerv1.MempoolFrame, pee
 func (s server) receive(stream grpc.ServerStream, c channel, each func(context.Context, *remote, frame) error) error {
 	session := sessionOf(stream.Context())
 	from := session.remote
-	err := s.greet(stream, c, session)
-	if err == nil && !from.arrive(c, session.conn) {
-		err = fmt.Errorf("%w: a second %v stream on one connection", ErrMalformed, c)
-	} else if err == nil {
+	arrived, err := s.greet(stream, c, session)
+	if arrived {
 		defer from.leave(c, session.conn)
 	}
 	for err == nil {
@@ -102,22 +100,29 @@ func (s server) receive(stream grpc.ServerStream, c channel, each func(context.C
 	return s.net.end(from, err)
 }
 
-// greet exchanges handshakes. Ours goes out even when we do not agree, so that the other side can name both values.
-func (s server) greet(stream grpc.ServerStream, c channel, session session) error {
+// greet exchanges handshakes and lets the stream arrive. Our handshake goes out even when we do not agree, so that the
+// other side can name both values; and after the arrival, so that whoever has it knows that an older stream is over.
+func (s server) greet(stream grpc.ServerStream, c channel, session session) (arrived bool, err error) {
 	from := session.remote
 	if _, err := from.score.get(s.net.now()); err != nil {
-		return err
+		return false, err
 	}
 	deadline := time.AfterFunc(s.net.patience.handshake, func() { _ = session.conn.Close() })
 	defer deadline.Stop()
 	first := c.blank()
 	if err := readError(stream.RecvMsg(first)); err != nil {
-		return err
+		return false, err
+	}
+	verdict := s.net.checkHello(first.GetHandshake(), from.ID)
+	if verdict == nil {
+		if arrived = from.arrive(c, session.conn); !arrived {
+			verdict = fmt.Errorf("%w: a second %v stream on one connection", ErrMalformed, c)
+		}
 	}
 	if err := stream.SendMsg(c.greeting(s.net.hello())); err != nil {
-		return err
+		return arrived, err
 	}
-	return s.net.checkHello(first.GetHandshake(), from.ID)
+	return arrived, verdict
 }
 
 // readError tells what the peer did from what happened to it.

@@ -17,6 +17,7 @@ func (s *Server) ServerOptions() []grpc.ServerOption {
 		grpc.ForceServerCodecV2(newRequestCodec(s.limits.MaxRequest)),
 		grpc.MaxRecvMsgSize(wallFactor * s.limits.MaxRequest),
 		grpc.MaxHeaderListSize(maxHeader),
+		grpc.InTapHandle(s.arrive),
 		grpc.ConnectionTimeout(handshake),
 		// The gateway's clients share one connection.
 		grpc.MaxConcurrentStreams(uint32(s.limits.Streams + s.limits.Requests + s.limits.Waiting)),
@@ -47,6 +48,7 @@ func yieldSlot(ctx context.Context) {
 // unary keeps the limits of unary calls and gives their errors a status. Health checks are not limited: they must
 // answer when the node is busy.
 func (s *Server) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	arrived(ctx)
 	if !strings.HasPrefix(info.FullMethod, ownPrefix) {
 		return next(ctx, request)
 	}
@@ -87,6 +89,7 @@ func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServ
 		return err
 	}
 	defer done()
+	stream = arrivingStream{stream}
 	if strings.HasPrefix(info.FullMethod, ownPrefix) {
 		stream = checkedStream{ServerStream: stream, server: s}
 	}

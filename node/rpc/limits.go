@@ -8,6 +8,7 @@ import (
 // Limits bound what clients can use up. A zero field means its default. Of the two rates a negative one means none.
 type Limits struct {
 	MaxRequest        int // bytes of a request; a larger one is REQUEST_TOO_LARGE
+	Arriving          int // requests that are not complete yet; further calls are RESOURCE_EXHAUSTED
 	Requests          int // unary calls at work at once; further ones are RATE_LIMITED
 	Waiting           int // calls that wait for a commit at once; further ones are answered without a wait
 	Streams           int // open at once; further ones are STREAM_LIMIT
@@ -15,6 +16,7 @@ type Limits struct {
 	PageSize          int // entries of a page; a larger size is read as this
 
 	SubmitWaitMax  time.Duration // longest wait of a submission; a longer one is read as this
+	ArrivalTimeout time.Duration // of a request, from its headers on; then the call ends
 	RequestTimeout time.Duration // of one unary call, waits not counted; then it is CANCELLED
 	Heartbeat      time.Duration // longest silence of a commit stream
 	SendTimeout    time.Duration // a stream whose reader takes longer to make room ends with STREAM_TOO_SLOW
@@ -28,6 +30,8 @@ type Limits struct {
 // The defaults of Limits.
 const (
 	DefaultMaxRequest        = 1 << 20
+	DefaultArriving          = 256
+	DefaultArrivalTimeout    = 10 * time.Second
 	DefaultRequests          = 1024
 	DefaultWaiting           = 10_000
 	DefaultStreams           = 10_000
@@ -80,7 +84,7 @@ func (l Limits) complete() (Limits, error) {
 		{"MaxRequest", &l.MaxRequest, DefaultMaxRequest}, {"Requests", &l.Requests, DefaultRequests},
 		{"Waiting", &l.Waiting, DefaultWaiting}, {"Streams", &l.Streams, DefaultStreams},
 		{"StreamsPerAddress", &l.StreamsPerAddress, DefaultStreamsPerAddress}, {"PageSize", &l.PageSize, DefaultMaxPageSize},
-		{"SubmitBurst", &l.SubmitBurst, DefaultSubmitBurst}, {"FaucetBurst", &l.FaucetBurst, DefaultFaucetBurst},
+		{"Arriving", &l.Arriving, DefaultArriving}, {"SubmitBurst", &l.SubmitBurst, DefaultSubmitBurst}, {"FaucetBurst", &l.FaucetBurst, DefaultFaucetBurst},
 	} {
 		if *n.value < 0 {
 			return l, fmt.Errorf("rpc: limit %s is negative", n.name)
@@ -95,7 +99,7 @@ func (l Limits) complete() (Limits, error) {
 		def   time.Duration
 	}{
 		{"SubmitWaitMax", &l.SubmitWaitMax, DefaultSubmitWaitMax}, {"RequestTimeout", &l.RequestTimeout, DefaultRequestTimeout},
-		{"Heartbeat", &l.Heartbeat, DefaultHeartbeat}, {"SendTimeout", &l.SendTimeout, DefaultSendTimeout},
+		{"ArrivalTimeout", &l.ArrivalTimeout, DefaultArrivalTimeout}, {"Heartbeat", &l.Heartbeat, DefaultHeartbeat}, {"SendTimeout", &l.SendTimeout, DefaultSendTimeout},
 	} {
 		if *d.value < 0 {
 			return l, fmt.Errorf("rpc: limit %s is negative", d.name)

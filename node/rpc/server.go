@@ -96,6 +96,7 @@ type Server struct {
 	progress progress
 	recent   recentCommits
 	streams  *streamCounter
+	arrivals *quota // requests that are not complete yet
 	requests *quota // unary calls at work
 	waiting  *quota // calls that wait for a commit
 	submits  *buckets
@@ -145,6 +146,7 @@ func New(cfg Config) (*Server, error) {
 		hash: cfg.Genesis.Hash(), epoch: cfg.Genesis.Domain().Epoch,
 		cfg: cfg, limits: limits, now: cfg.Now,
 		streams:  newStreamCounter(limits.Streams, limits.StreamsPerAddress),
+		arrivals: newQuota(limits.Arriving),
 		requests: newQuota(limits.Requests),
 		waiting:  newQuota(limits.Waiting),
 		submits:  newBuckets(limits.SubmitRate, limits.SubmitBurst, cfg.Now),
