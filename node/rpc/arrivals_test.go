@@ -67,3 +67,20 @@ func TestUnfinishedRequestsAreBounded(t *testing.T) {
 		t.Fatalf("afterwards: %v", err)
 	}
 }
+
+// A burst of as many calls as may be at work is not refused on its way.
+func TestBurstOfAllowedCallsArrives(t *testing.T) {
+	f := start(t)
+	errs := make(chan error, DefaultRequests)
+	for range DefaultRequests {
+		go func() {
+			_, err := f.node.GetChain(t.Context(), &cairnv1.GetChainRequest{})
+			errs <- err
+		}()
+	}
+	for range DefaultRequests {
+		if err := <-errs; err != nil {
+			t.Fatal(err)
+		}
+	}
+}

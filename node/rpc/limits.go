@@ -30,7 +30,7 @@ type Limits struct {
 // The defaults of Limits.
 const (
 	DefaultMaxRequest        = 1 << 20
-	DefaultArriving          = 256
+	DefaultArriving          = DefaultRequests // a burst that may be at work may arrive at once
 	DefaultArrivalTimeout    = 10 * time.Second
 	DefaultRequests          = 1024
 	DefaultWaiting           = 10_000
