@@ -161,7 +161,7 @@ func resultOf(t *sim.Tally, rule sim.Rule, of swarmOf, took time.Duration) swarm
 		Reached: t.Reached, Rule: rule.String(), Seeds: of.seeds.String(),
 	}
 	for _, v := range t.Violations {
-		r.Violations = append(r.Violations, swarmFailure{v.Seed, v.Invariant, v.Detail, v.Replay()})
+		r.Violations = append(r.Violations, swarmFailure{v.Seed, v.Invariant, v.Detail, v.Replay})
 	}
 	if t.Cases >= sim.RunsThatMustReach {
 		r.MissingCounts = append(r.MissingCounts, t.Missing()...)

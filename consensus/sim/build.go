@@ -37,9 +37,9 @@ func (k *keyring) signer(kind byte, i int) consensus.Signer {
 
 const firstBalance = 1_000_000
 
-// build draws the knobs, makes genesis and starts everybody.
-func (w *world) build() {
-	w.knobs = w.drawKnobs()
+// build makes genesis and starts everybody.
+func (w *world) build(k knobs) {
+	w.knobs = k
 	w.keys = newKeyring(w.knobs.ed25519)
 	w.trace.line(0, -1, "knobs", fmt.Sprintf("%+v", w.knobs))
 	w.clients = newClients(w)
@@ -58,14 +58,15 @@ func (w *world) build() {
 		}
 	}
 	w.makeGenesis(members)
-	w.net = newNetwork(w, len(members))
+	w.net = newNetwork(w, len(members)+len(k.twins))
 	for i, s := range signers {
-		v := &validator{
-			w: w, i: i, id: members[i].ID, signer: s, skew: w.between(-100*time.Millisecond, 100*time.Millisecond),
-		}
-		v.kv, v.disk = storagetest.NewMemory(v.reached), storagetest.NewDisk(v.reached)
-		w.validators = append(w.validators, v)
+		w.add(i, s)
 	}
+	for _, i := range k.twins {
+		w.validators[i].faulty = true
+		w.add(i, signers[i]).faulty = true
+	}
+	w.corrupt(signers)
 	for _, v := range w.validators {
 		w.must(storage.CreateSafetyRecordIn(v.disk, v.identity(), safety.Initial(consensus.FirstEpoch)))
 	}
@@ -73,6 +74,17 @@ func (w *world) build() {
 		v.start()
 	}
 	w.clients.begin()
+}
+
+// add makes the next validator: member i of the set, or its twin.
+func (w *world) add(member int, signer consensus.Signer) *validator {
+	v := &validator{
+		w: w, i: len(w.validators), member: member, id: w.genesis.Validators.At(member).ID, signer: signer,
+		skew: w.between(-100*time.Millisecond, 100*time.Millisecond),
+	}
+	v.kv, v.disk = storagetest.NewMemory(v.reached), storagetest.NewDisk(v.reached)
+	w.validators = append(w.validators, v)
+	return v
 }
 
 func (w *world) makeGenesis(members []consensus.Validator) {
@@ -92,6 +104,11 @@ func (w *world) makeGenesis(members []consensus.Validator) {
 }
 
 const chainID = "sim"
+
+func (w *world) genesisInfo() consensus.BlockInfo {
+	info, _ := w.store.Block()
+	return info
+}
 
 // must is for what cannot fail before the first fault.
 func (w *world) must(err error) {

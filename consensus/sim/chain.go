@@ -45,6 +45,9 @@ func (v *validator) marksNow() marks {
 
 // check is called after every step of v.
 func (c *chainLog) check(v *validator) {
+	if v.faulty {
+		return
+	}
 	now, before := v.marksNow(), v.marks
 	if now == before {
 		return
@@ -63,7 +66,11 @@ func (c *chainLog) check(v *validator) {
 }
 
 // checkRestart is called when v has opened its disks again.
-func (c *chainLog) checkRestart(v *validator) { c.monotone(v, v.marks, v.marksNow()) }
+func (c *chainLog) checkRestart(v *validator) {
+	if !v.faulty {
+		c.monotone(v, v.marks, v.marksNow())
+	}
+}
 
 func (c *chainLog) monotone(v *validator, before, now marks) {
 	if now.height < before.height || now.highQC < before.highQC || now.highTC < before.highTC ||
@@ -126,16 +133,30 @@ func (c *chainLog) checkVote(v *validator, b *consensus.Block) {
 	if h == 0 || b.Round <= c.proofs[h] {
 		return
 	}
-	at := b
-	for at != nil && at.Height > h+1 {
-		at = c.w.wire.blocks[at.Parent]
-	}
-	if at == nil {
-		c.w.fail("I9 lock safety", "validator %d votes for round %d, whose ancestors nobody proposed", v.i, b.Round)
-	}
-	if at.Height != h+1 || at.Parent != c.committed[h].ID {
+	if c.conflicts(b) {
 		c.w.fail("I9 lock safety", "validator %d votes in round %d for a block that conflicts with committed %v", v.i, b.Round, c.committed[h])
 	}
+}
+
+// checkCertified: once a block is committed, no block that conflicts with it is certified in a round above its proof's:
+// I9, for every commit rule.
+func (c *chainLog) checkCertified(d consensus.VoteData) {
+	h := c.height()
+	if h == 0 || d.Block.Round <= c.proofs[h] {
+		return
+	}
+	if b := c.w.wire.blocks[d.Block.ID]; b == nil || c.conflicts(b) {
+		c.w.fail("I9 lock safety", "%v is certified and conflicts with committed %v", d.Block, c.committed[h])
+	}
+}
+
+// conflicts reports whether b does not descend from the newest committed block.
+func (c *chainLog) conflicts(b *consensus.Block) bool {
+	h := c.height()
+	for b != nil && b.Height > h+1 {
+		b = c.w.wire.blocks[b.Parent]
+	}
+	return b == nil || b.Height != h+1 || b.Parent != c.committed[h].ID
 }
 
 // state compares a validator's ledger with the model: I12, I13.
@@ -153,8 +174,8 @@ func (c *chainLog) state(v *validator, h consensus.Height) {
 	for i, client := range c.w.clients.list {
 		read("client", client.address, model.clients[i])
 	}
-	for i, other := range c.w.validators {
-		read("validator", ledger.Address(other.id), model.proposers[i])
+	for i, power := range model.proposers {
+		read("validator", ledger.Address(c.w.genesis.Validators.At(i).ID), power)
 	}
 	supply, err := ledger.ReadSupply(state)
 	if want := uint64(len(c.w.clients.list)) * firstBalance; err != nil || supply != want || model.sum() != want {

@@ -47,20 +47,35 @@ func (v *validator) Commit(work func(context.Context) engine.Task) {
 
 // Broadcast is part of Transport.
 func (v *validator) Broadcast(m *consensus.Message) {
+	if v.actor != nil {
+		v.actor.send(consensus.ValidatorID{}, m)
+		return
+	}
 	for _, m := range v.leaving(m) {
-		for _, other := range v.w.validators {
-			if other != v {
-				v.transmit(other, m)
-			}
-		}
+		v.emit(consensus.ValidatorID{}, m)
 	}
 }
 
 // Send is part of Transport.
 func (v *validator) Send(to consensus.ValidatorID, m *consensus.Message) {
+	if v.actor != nil {
+		v.actor.send(to, m)
+		return
+	}
 	v.w.wire.record(v, m)
-	if i := v.w.genesis.Validators.Index(to); i >= 0 && i != v.i {
-		v.transmit(v.w.validators[i], m)
+	v.emit(to, m)
+}
+
+// emit puts a message on the links to everybody of an identity, or to everybody; never to this node.
+func (v *validator) emit(to consensus.ValidatorID, m *consensus.Message) {
+	var raw *rawMessage
+	if !v.w.knobs.plain {
+		raw = encode(m)
+	}
+	for _, other := range v.w.validators {
+		if other != v && (to.IsZero() || other.id == to) {
+			v.transmit(other, m, raw)
+		}
 	}
 }
 
@@ -76,38 +91,81 @@ func (v *validator) leaving(m *consensus.Message) []*consensus.Message {
 	return out
 }
 
-func (v *validator) transmit(other *validator, m *consensus.Message) {
+func (v *validator) transmit(other *validator, m *consensus.Message, raw *rawMessage) {
+	if v.w.pass != nil && !v.w.pass(v, other, m) {
+		v.w.reach("cut off")
+		return
+	}
 	v.w.net.send(v.i, other.i, m.Kind(), func() {
-		if !other.alive || other.engine == nil {
+		if other.alive && other.engine != nil {
+			other.receive(v, m, raw)
+		}
+	})
+}
+
+// receive decodes, verifies and hands over a message.
+func (v *validator) receive(from *validator, m *consensus.Message, raw *rawMessage) {
+	w := v.w
+	if raw != nil {
+		var err error
+		if m, err = raw.decode(); err != nil {
+			if !from.faulty {
+				w.fail("V honest message refused", "validator %d cannot decode a %s of %d: %v", v.i, m.Kind(), from.i, err)
+			}
+			w.reach("faulty message refused")
 			return
 		}
-		task, err := other.engine.Verify(v.id, m)
-		if err != nil {
-			v.w.fail("V honest message refused", "validator %d refuses a %s of %d: %v", other.i, m.Kind(), v.i, err)
-		}
-		v.w.trace.line(v.w.now, other.i, "receive", m.Kind(), " r", uint64(m.Round()), " from v", v.i)
-		other.do(task)
-	})
+	}
+	if v.actor != nil {
+		v.actor.receive(from.id, m)
+	}
+	task, err := v.engine.Verify(from.id, m)
+	switch {
+	case err != nil && !from.faulty:
+		w.fail("V honest message refused", "validator %d refuses a %s of %d: %v", v.i, m.Kind(), from.i, err)
+	case err != nil:
+		w.reach("faulty message refused")
+		w.trace.line(w.now, v.i, "refuse", m.Kind(), " r", uint64(m.Round()), " from v", from.i, ": ", err)
+	default:
+		w.trace.line(w.now, v.i, "receive", m.Kind(), " r", uint64(m.Round()), " from v", from.i)
+		v.do(task)
+	}
 }
 
 var errUnreachable = errors.New("sim: unreachable")
 
 // Fetch is part of Transport. The answer is made now; the time it takes passes before its task runs.
 func (v *validator) Fetch(_ context.Context, peer consensus.ValidatorID, req consensus.FetchRequest) (*consensus.Chunk, error) {
-	w := v.w
-	i := w.genesis.Validators.Index(peer)
-	if i < 0 || !w.validators[i].alive || w.validators[i].engine == nil || !w.net.open(v.i, i) || w.chance(w.knobs.link.loss) {
+	w, other := v.w, v.reachable(peer)
+	if other == nil || w.chance(w.knobs.link.loss) {
 		w.reach("fetch failed")
 		v.fetchWait = fetchTimeout
 		return nil, errUnreachable
 	}
 	v.fetchWait = 2*w.knobs.link.delay + w.between(0, 2*w.knobs.link.jitter)
-	chunk, err := w.validators[i].store.Chain(req, w.knobs.chunk, 1<<20)
+	chunk, err := other.store.Chain(req, w.knobs.chunk, 1<<20)
+	if other.actor != nil {
+		if chunk = other.actor.answer(req, chunk); chunk == nil {
+			v.fetchWait = fetchTimeout
+			return nil, errUnreachable
+		}
+		err = nil
+	}
 	if err != nil {
-		return nil, fmt.Errorf("validator %d: %w", i, err)
+		return nil, fmt.Errorf("validator %d: %w", other.i, err)
 	}
 	w.reach("blocks fetched")
-	return chunk, nil
+	return recode(chunk)
+}
+
+// reachable returns the first node of an identity that answers, or nil.
+func (v *validator) reachable(id consensus.ValidatorID) *validator {
+	for _, other := range v.w.validators {
+		if other.id == id && other != v && other.alive && other.engine != nil && v.w.net.open(v.i, other.i) {
+			return other
+		}
+	}
+	return nil
 }
 
 // admit offers a transaction to the pool.
@@ -157,9 +215,15 @@ func (v *validator) observe(n core.Note) {
 	case core.Rebroadcast:
 		w.reach("rebroadcast")
 	case core.Equivocation:
-		w.fail("I19 evidence", "validator %d accuses honest %s of two %ss in round %d", v.i, n.Signer.Short(), n.Kind, n.Round)
+		if !w.isFaulty(n.Signer) && !v.faulty {
+			w.fail("I19 evidence", "validator %d accuses honest %s of two %ss in round %d", v.i, n.Signer.Short(), n.Kind, n.Round)
+		}
+		w.reach("equivocation seen")
 	case core.ExecutionRefused:
-		w.fail("I10 validity", "validator %d calls honest block %s invalid: %v", v.i, n.ID.Short(), n.Reason)
+		if b := w.wire.blocks[n.ID]; b == nil || !w.isFaulty(b.Proposer) {
+			w.fail("I10 validity", "validator %d calls honest block %s invalid: %v", v.i, n.ID.Short(), n.Reason)
+		}
+		w.reach("execution refused")
 	default:
 	}
 }

@@ -135,9 +135,9 @@ func (w *world) heal() {
 	w.healed = true
 	w.trace.line(w.now, -1, "heal", "")
 	w.net.heal()
-	for i, v := range w.validators {
+	for _, v := range w.validators {
 		v.armed = nil
-		dead := i >= len(w.validators)-w.knobs.dead
+		dead := v.member >= w.genesis.Validators.Len()-w.knobs.dead
 		if dead {
 			w.reach("dead for ever")
 			v.crash()

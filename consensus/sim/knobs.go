@@ -1,10 +1,13 @@
 package sim
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/core"
+	"github.com/cairnchain/cairn/consensus/sim/adversary"
 )
 
 // knobs are drawn once per run. Every kind of fault is switched off in a good part of the runs, so that the others are
@@ -21,9 +24,19 @@ type knobs struct {
 	diskMax    time.Duration // the slowest execution or commit
 	chunk      int           // blocks per answer to a fetch
 	dead       int           // validators that stay dead after healing
+	faulty     []faulty      // validators that break the protocol; with the dead below a third of the power
+	twins      []int         // members that run twice with one key: both are faulty
+	plain      bool          // messages are handed over as they are, not encoded and decoded
+	private    bool          // pools are not shared
 	accounts   int
 	load       time.Duration // between two transactions, on average
 	poolMax    int
+}
+
+// faulty is a validator that breaks the protocol.
+type faulty struct {
+	member int
+	name   string // in the zoo of package adversary
 }
 
 // linkKnobs are what the links of a run are drawn from.
@@ -80,9 +93,24 @@ func (w *world) drawKnobs() knobs {
 	}
 	if w.chance(0.3) {
 		k.dead = (len(powers) - 1) / 3
-		if powers[0] > 1 {
+		if len(powers) == 6 {
 			k.dead = 1 // of those with power 3 or less of 10: below a third
 		}
 	}
+	if w.chance(0.4) {
+		k.faulty = w.drawFaulty(k)
+	}
 	return k
+}
+
+// drawFaulty corrupts as many as a third allows beside those who will be dead: the first validators, of power 1.
+func (w *world) drawFaulty(k knobs) (out []faulty) {
+	names := slices.Sorted(maps.Keys(adversary.Zoo()))
+	most := (len(k.powers)-1)/3 - k.dead
+	for member, power := range k.powers {
+		if power == 1 && len(out) < most && w.chance(0.8) {
+			out = append(out, faulty{member, names[w.rng.IntN(len(names))]})
+		}
+	}
+	return out
 }

@@ -28,7 +28,7 @@ func (m ledgerModel) sum() (total uint64) {
 func (c *chainLog) execute(record storage.Record) {
 	w := c.w
 	if len(c.ledgers) == 0 {
-		first := ledgerModel{clients: make([]accountModel, len(w.clients.list)), proposers: make([]accountModel, len(w.validators))}
+		first := ledgerModel{clients: make([]accountModel, len(w.clients.list)), proposers: make([]accountModel, w.genesis.Validators.Len())}
 		for i := range first.clients {
 			first.clients[i].balance = firstBalance
 		}

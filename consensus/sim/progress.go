@@ -41,7 +41,11 @@ func (w *world) patience() time.Duration {
 
 // commitRounds is the number of rounds after healing within which a block is committed (L2).
 func (w *world) commitRounds() consensus.Round {
-	return 2*consensus.Round(w.knobs.dead)*w.knobs.contiguous + 4
+	margin := consensus.Round(4)
+	if w.cfg.Rule == consensus.ThreeChain {
+		margin = 6
+	}
+	return 2*consensus.Round(w.knobs.dead+len(w.knobs.faulty))*w.knobs.contiguous + margin
 }
 
 func (w *world) commitWithin(round consensus.Round) {
@@ -54,7 +58,7 @@ func (w *world) commitWithin(round consensus.Round) {
 func (w *world) roundsMeet() {
 	var lowest, highest *core.Status
 	for _, v := range w.validators {
-		if !v.alive {
+		if !v.alive || v.faulty {
 			continue
 		}
 		s := &v.engine.Status().Status
@@ -77,7 +81,7 @@ func (w *world) allCommitted() bool {
 		}
 	}
 	for _, v := range w.validators {
-		if v.alive && v.marks.height < w.chain.lastTransfer {
+		if v.alive && !v.faulty && v.marks.height < w.chain.lastTransfer {
 			return false
 		}
 	}

@@ -68,15 +68,15 @@ type Violation struct {
 	At        time.Duration // on the virtual clock
 	Invariant string        // "I5 double sign", say
 	Detail    string
+	Replay    string // the command that runs it again with its trace
 }
 
 // Error says what is violated and how to see it again.
 func (v *Violation) Error() string {
-	return fmt.Sprintf("seed %d at %v: %s: %s\nreplay: %s", v.Seed, v.At, v.Invariant, v.Detail, v.Replay())
+	return fmt.Sprintf("seed %d at %v: %s: %s\nreplay: %s", v.Seed, v.At, v.Invariant, v.Detail, v.Replay)
 }
 
-// Replay returns the command that runs the seed again with its trace.
-func (v *Violation) Replay() string {
+func (v *Violation) replaySeed() string {
 	return fmt.Sprintf("cairn sim replay --rule %v --seed %d", v.Rule, v.Seed)
 }
 
@@ -100,18 +100,32 @@ type world struct {
 	trace      *trace
 	reached    map[string]int
 	healed     bool
+	pass       func(from, to *validator, m *consensus.Message) bool // which messages a script lets through; nil: all
+	conflict   bool                                                 // more than a third is faulty: a halt is what must happen
 }
+
+// script is one kind of run: how its chain is made, what happens to it, and how it is seen again.
+type script struct {
+	knobs  func(*world) knobs
+	play   func(*world)
+	replay func(*Violation) string
+}
+
+// swarm is the script of Run: random faults, then healing.
+var swarm = script{knobs: (*world).drawKnobs, play: (*world).swarm, replay: (*Violation).replaySeed}
 
 // stepsMax bounds a run: one that takes more is in a livelock. An ordinary run takes some ten thousand.
 const stepsMax = 1_000_000
 
-// Run carries out one run. It stops at the first violation; a panic in the code under test is one.
-func Run(cfg Config) (report Report) {
+// Run carries out the run of a seed. It stops at the first violation; a panic in the code under test is one.
+func Run(cfg Config) Report { return perform(cfg, swarm) }
+
+func perform(cfg Config, s script) (report Report) {
 	w := &world{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x5eed)), reached: map[string]int{}}
 	w.trace = newTrace(cfg.Trace)
 	defer func() {
 		if failure := recover(); failure != nil {
-			report.Violation = w.violationOf(failure)
+			report.Violation = w.violationOf(failure, s)
 			w.trace.line(w.now, -1, "VIOLATION", report.Violation.Invariant)
 		}
 		report.Seed, report.Steps, report.Simulated = cfg.Seed, w.steps, w.now
@@ -119,21 +133,27 @@ func Run(cfg Config) (report Report) {
 		report.TraceHash, report.Reached = w.trace.sum(), w.reached
 	}()
 	w.wire, w.chain = newWireLog(w), newChainLog(w)
-	w.build()
+	w.build(s.knobs(w))
+	s.play(w)
+	return report
+}
+
+// swarm disturbs, heals, and demands progress.
+func (w *world) swarm() {
 	w.scheduleFaults()
 	w.until("the faults are over", func() bool { return w.now >= w.knobs.faults })
 	w.heal()
 	w.demandProgress()
 	w.chain.checkEnd()
-	return report
 }
 
-func (w *world) violationOf(failure any) *Violation {
+func (w *world) violationOf(failure any, s script) *Violation {
 	v, ok := failure.(*Violation)
 	if !ok {
 		v = &Violation{Invariant: "panic", Detail: fmt.Sprintf("%v\n%s", failure, debug.Stack())}
 	}
 	v.Seed, v.Rule, v.At = w.cfg.Seed, w.cfg.Rule, w.now
+	v.Replay = s.replay(v)
 	return v
 }
 

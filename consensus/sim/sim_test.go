@@ -19,9 +19,15 @@ var (
 // TestSeeds runs clusters under faults. Every violation prints the command that replays it; -seed N -seeds 1 -events
 // does the same here.
 func TestSeeds(t *testing.T) {
+	for _, rule := range []sim.Rule{consensus.TwoChain, consensus.ThreeChain} {
+		t.Run(rule.String(), func(t *testing.T) { seeds(t, rule) })
+	}
+}
+
+func seeds(t *testing.T, rule sim.Rule) {
 	tally := sim.NewTally()
 	for seed := *first; seed < *first+uint64(*count); seed++ {
-		cfg := sim.Config{Seed: seed, Rule: consensus.TwoChain}
+		cfg := sim.Config{Seed: seed, Rule: rule}
 		if *events {
 			cfg.Trace = os.Stdout
 		}

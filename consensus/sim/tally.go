@@ -2,7 +2,10 @@ package sim
 
 import (
 	"crypto/sha256"
+	"slices"
 	"time"
+
+	"github.com/cairnchain/cairn/consensus/sim/adversary"
 )
 
 // Tally adds up the reports of a set of runs. Reports must be added in the order of their seeds.
@@ -53,8 +56,12 @@ func required() []string {
 		"three blocks committed at once", "transfer committed", "sequence used twice", "admission full", "resent",
 		"rebroadcast", "orphan", "fetch started", "fetch failed", "blocks fetched", "helped", "vote held",
 		"lost", "duplicated", "overtaken", "clogged", "cut off", "crash", "all crash at a point",
-		"safety record repaired", "dead for ever",
+		"safety record repaired", "dead for ever", "equivocation seen",
 	}
+	for name := range adversary.Zoo() {
+		names = append(names, "adversary "+name)
+	}
+	slices.Sort(names)
 	for kind := range faultKinds {
 		names = append(names, kind.String())
 	}
@@ -77,6 +84,7 @@ func RunChecked(cfg Config) Report {
 		r.Violation = &Violation{
 			Seed: cfg.Seed, Rule: cfg.Rule, At: r.Simulated, Invariant: "determinism", Detail: "two runs of the seed differ",
 		}
+		r.Violation.Replay = r.Violation.replaySeed()
 	}
 	return r
 }

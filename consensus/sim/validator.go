@@ -18,7 +18,8 @@ import (
 // validator is one node. Its disks outlive its lives.
 type validator struct {
 	w      *world
-	i      int // in the order of the validator set
+	i      int // in world.validators
+	member int // in the validator set; twins share one
 	id     consensus.ValidatorID
 	signer consensus.Signer
 	skew   time.Duration // of its clock
@@ -26,6 +27,8 @@ type validator struct {
 	disk   *storagetest.Disk
 	armed  *armedCrash
 	marks  marks
+	faulty bool   // nothing it does is judged
+	actor  *actor // what stands between it and the network; nil for the honest, and for twins
 
 	alive    bool
 	starting bool
@@ -100,6 +103,7 @@ func (v *validator) start() {
 		}
 	}
 	v.tick()
+	v.wake()
 }
 
 func (v *validator) open() error {
@@ -216,7 +220,8 @@ func (v *validator) settled(err error) {
 		return
 	}
 	if err != nil {
-		v.w.fail("I18 halt", "validator %d: %v", v.i, err)
+		v.halt(err)
+		return
 	}
 	v.w.chain.check(v)
 	if v.engine.HasNewWork() {
@@ -224,6 +229,20 @@ func (v *validator) settled(err error) {
 		return
 	}
 	v.arm()
+}
+
+// halt ends a validator that found a broken invariant: of the others when they are more than a third, else its own.
+func (v *validator) halt(err error) {
+	switch {
+	case v.faulty:
+	case v.w.conflict && errors.Is(err, core.ErrConflict):
+		v.w.reach("conflict detected")
+	default:
+		v.w.fail("I18 halt", "validator %d: %v", v.i, err)
+	}
+	v.w.trace.line(v.w.now, v.i, "halt", err)
+	v.alive = false
+	v.life++
 }
 
 // arm queues an entry for the time that the engine wants to be woken at.
@@ -252,6 +271,9 @@ func (v *validator) meet(other *validator) {
 
 // tick shares transactions and sweeps the pool.
 func (v *validator) tick() {
+	if v.w.knobs.private {
+		return
+	}
 	v.later(gossipEvery, func() {
 		v.pool.Collect()
 		for _, other := range v.w.validators {

@@ -21,8 +21,9 @@ type wireLog struct {
 	votes    map[signedKey]*consensus.Vote
 	timeouts map[signedKey]*consensus.Timeout
 	signer   map[int]*signedSoFar
-	qcs      map[*consensus.QC]bool // judged before
-	tcs      map[*consensus.TC]bool
+	qcs      map[string]bool // judged before and found good, by all their bytes
+	tcs      map[string]bool
+	genesis  consensus.BlockInfo
 	byRound  map[consensus.Round]consensus.VoteData // what is certified in a round
 	tcRounds map[consensus.Round]bool
 }
@@ -41,7 +42,7 @@ func newWireLog(w *world) *wireLog {
 		w: w, blocks: map[consensus.Hash]*consensus.Block{}, justify: map[consensus.Hash][]*consensus.TC{},
 		signed: map[signedKey][]byte{}, votes: map[signedKey]*consensus.Vote{},
 		timeouts: map[signedKey]*consensus.Timeout{}, signer: map[int]*signedSoFar{},
-		qcs: map[*consensus.QC]bool{}, tcs: map[*consensus.TC]bool{},
+		qcs: map[string]bool{}, tcs: map[string]bool{},
 		byRound: map[consensus.Round]consensus.VoteData{}, tcRounds: map[consensus.Round]bool{},
 	}
 }
@@ -49,8 +50,12 @@ func newWireLog(w *world) *wireLog {
 // record judges a message that leaves v.
 func (l *wireLog) record(v *validator, m *consensus.Message) {
 	l.w.trace.line(l.w.now, v.i, "send", m.Kind(), " r", uint64(m.Round()), " ", m.Sync)
-	if l.signer[v.i] == nil {
-		l.signer[v.i] = &signedSoFar{}
+	if v.faulty {
+		l.witness(v, m)
+		return
+	}
+	if l.signer[v.member] == nil {
+		l.signer[v.member] = &signedSoFar{}
 	}
 	l.qc(m.Sync.HighQC)
 	l.qc(m.Sync.CommitQC)
@@ -66,9 +71,24 @@ func (l *wireLog) record(v *validator, m *consensus.Message) {
 	l.round = max(l.round, m.Round())
 }
 
+// witness remembers what a faulty validator proposes, if anybody may accept it. Nothing it signs is judged.
+func (l *wireLog) witness(_ *validator, m *consensus.Message) {
+	if m.Proposal == nil {
+		return
+	}
+	b, tc := m.Proposal.Block, m.Proposal.TC
+	if l.judgeQC(b.QC) != nil || tc != nil && l.judgeTC(tc) != nil {
+		return
+	}
+	if l.blocks[b.ID()] == nil {
+		l.blocks[b.ID()] = b
+	}
+	l.justify[b.ID()] = append(l.justify[b.ID()], tc)
+}
+
 // once reports whether this was never signed before, and fails when something else was: I5.
 func (l *wireLog) once(kind byte, v *validator, round consensus.Round, content []byte) bool {
-	key := signedKey{kind, v.i, round}
+	key := signedKey{kind, v.member, round}
 	before, again := l.signed[key]
 	if again && !bytes.Equal(before, content) {
 		l.w.fail("I5 double sign", "validator %d signed two different messages of kind %c in round %d", v.i, kind, round)
@@ -95,10 +115,10 @@ func (l *wireLog) proposal(v *validator, p *consensus.Proposal) {
 	if !l.once('p', v, b.Round, id[:]) {
 		return
 	}
-	if l.signer[v.i].proposal >= b.Round {
-		l.w.fail("I5 double sign", "validator %d proposes in round %d after %d", v.i, b.Round, l.signer[v.i].proposal)
+	if l.signer[v.member].proposal >= b.Round {
+		l.w.fail("I5 double sign", "validator %d proposes in round %d after %d", v.i, b.Round, l.signer[v.member].proposal)
 	}
-	l.signer[v.i].proposal = b.Round
+	l.signer[v.member].proposal = b.Round
 	if len(b.Payload) == 0 {
 		l.w.reach("empty block")
 	}
@@ -113,8 +133,8 @@ func (l *wireLog) justified(round consensus.Round, qc *consensus.QC, tc *consens
 }
 
 func (l *wireLog) vote(v *validator, vote *consensus.Vote) {
-	r, so := vote.Round(), l.signer[v.i]
-	key := signedKey{'v', v.i, r}
+	r, so := vote.Round(), l.signer[v.member]
+	key := signedKey{'v', v.member, r}
 	if !l.once('v', v, r, vote.Encode()) {
 		return
 	}
@@ -127,10 +147,12 @@ func (l *wireLog) vote(v *validator, vote *consensus.Vote) {
 		l.w.fail("I5 double sign", "validator %d votes in round %d after a vote in %d and a timeout in %d", v.i, r, so.vote, so.timeout)
 	}
 	l.safeToVote(v, b)
-	so.vote, so.lock = r, max(so.lock, b.QC.Round())
-	l.w.chain.checkVote(v, b)
+	so.vote, so.lock = r, max(so.lock, l.locks(b))
+	if l.w.cfg.Rule == consensus.TwoChain { // under three_chain one whose vote was not needed for the lock may
+		l.w.chain.checkVote(v, b)
+	}
 	l.durable(v, "vote", func(d safety.State) bool {
-		return d.LastVoted >= r && d.Locked >= b.QC.Round() && d.LastVote != nil &&
+		return d.LastVoted >= r && d.Locked >= l.locks(b) && d.LastVote != nil &&
 			(d.LastVote.Round() > r || d.LastVote.Data == vote.Data)
 	})
 	if !l.holds(v, b) {
@@ -138,9 +160,25 @@ func (l *wireLog) vote(v *validator, vote *consensus.Vote) {
 	}
 }
 
-// safeToVote: the block follows a QC of the round before; or a TC of it, and then its QC is at least the TC's.
+// locks is the round that a vote for b locks: of its parent, under three_chain of its parent's parent.
+func (l *wireLog) locks(b *consensus.Block) consensus.Round {
+	if l.w.cfg.Rule == consensus.ThreeChain {
+		return b.QC.Data.Parent.Round
+	}
+	return b.QC.Round()
+}
+
+// safeToVote: under two_chain the block follows a QC of the round before; or a TC of it, and then its QC is at least the
+// TC's. Under three_chain its QC is not below the lock.
 func (l *wireLog) safeToVote(v *validator, b *consensus.Block) {
 	if b.QC.Round()+1 == b.Round {
+		return
+	}
+	if l.w.cfg.Rule == consensus.ThreeChain {
+		if b.QC.Round() < l.signer[v.member].lock {
+			l.w.fail("I8 safe to vote", "validator %d votes in round %d for a block on %v, locked on %d", v.i, b.Round, b.QC, l.signer[v.member].lock)
+		}
+		l.w.reach("vote after TC")
 		return
 	}
 	for _, tc := range l.justify[b.ID()] {
@@ -153,7 +191,7 @@ func (l *wireLog) safeToVote(v *validator, b *consensus.Block) {
 }
 
 func (l *wireLog) timeout(v *validator, t *consensus.Timeout) {
-	so := l.signer[v.i]
+	so := l.signer[v.member]
 	l.qc(t.QC)
 	l.tc(t.TC)
 	if t.Vote != nil {
@@ -162,11 +200,15 @@ func (l *wireLog) timeout(v *validator, t *consensus.Timeout) {
 	if !l.once('t', v, t.Round, t.Encode()) {
 		return
 	}
-	l.timeouts[signedKey{'t', v.i, t.Round}] = t
+	l.timeouts[signedKey{'t', v.member, t.Round}] = t
 	if !l.justified(t.Round, t.QC, t.TC) {
 		l.w.fail("I8 justified entry", "validator %d times out in round %d with %v and %v", v.i, t.Round, t.QC, t.TC)
 	}
-	if t.QC.Round() < so.lock || t.Round < so.vote || t.Round <= so.timeout {
+	locked := t.QC.Round() < so.lock
+	if l.w.cfg.Rule == consensus.ThreeChain {
+		locked = t.Round <= so.lock
+	}
+	if locked || t.Round < so.vote || t.Round <= so.timeout {
 		l.w.fail("I8 safe to timeout", "validator %d times out in round %d with %v after %+v", v.i, t.Round, t.QC, *so)
 	}
 	so.timeout = t.Round
