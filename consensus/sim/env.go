@@ -215,15 +215,23 @@ func (v *validator) observe(n core.Note) {
 	case core.Rebroadcast:
 		w.reach("rebroadcast")
 	case core.Equivocation:
-		if !w.isFaulty(n.Signer) && !v.faulty {
-			w.fail("I19 evidence", "validator %d accuses honest %s of two %ss in round %d", v.i, n.Signer.Short(), n.Kind, n.Round)
-		}
-		w.reach("equivocation seen")
+		v.accuse(n)
 	case core.ExecutionRefused:
-		if b := w.wire.blocks[n.ID]; b == nil || !w.isFaulty(b.Proposer) {
-			w.fail("I10 validity", "validator %d calls honest block %s invalid: %v", v.i, n.ID.Short(), n.Reason)
-		}
-		w.reach("execution refused")
+		v.refuse(n)
 	default:
 	}
+}
+
+func (v *validator) accuse(n core.Equivocation) {
+	if !v.w.isFaulty(n.Signer) && !v.faulty {
+		v.w.fail("I19 evidence", "validator %d accuses honest %s of two %ss in round %d", v.i, n.Signer.Short(), n.Kind, n.Round)
+	}
+	v.w.reach("equivocation seen")
+}
+
+func (v *validator) refuse(n core.ExecutionRefused) {
+	if b := v.w.wire.blocks[n.ID]; b == nil || !v.w.isFaulty(b.Proposer) {
+		v.w.fail("I10 validity", "validator %d calls honest block %s invalid: %v", v.i, n.ID.Short(), n.Reason)
+	}
+	v.w.reach("execution refused")
 }

@@ -23,7 +23,6 @@ type wireLog struct {
 	signer   map[int]*signedSoFar
 	qcs      map[string]bool // judged before and found good, by all their bytes
 	tcs      map[string]bool
-	genesis  consensus.BlockInfo
 	byRound  map[consensus.Round]consensus.VoteData // what is certified in a round
 	tcRounds map[consensus.Round]bool
 }
