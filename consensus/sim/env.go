@@ -96,11 +96,20 @@ func (v *validator) transmit(other *validator, m *consensus.Message, raw *rawMes
 		v.w.reach("cut off")
 		return
 	}
-	v.w.net.send(v.i, other.i, m.Kind(), func() {
-		if other.alive && other.engine != nil {
-			other.receive(v, m, raw)
+	send := func() {
+		v.w.net.send(v.i, other.i, m.Kind(), func() {
+			if other.alive && other.engine != nil {
+				other.receive(v, m, raw)
+			}
+		})
+	}
+	if v.w.hold != nil {
+		if longer := v.w.hold(v, other, m); longer > 0 {
+			v.w.after(longer, send)
+			return
 		}
-	})
+	}
+	send()
 }
 
 // receive decodes, verifies and hands over a message.
@@ -189,6 +198,7 @@ func (v *validator) admit(tx app.Tx, from mempool.Origin) {
 // observe counts what a run must get to.
 func (v *validator) observe(n core.Note) {
 	w := v.w
+	w.lasso.observe(v, n)
 	switch n := n.(type) {
 	case core.RoundEntered:
 		w.trace.line(w.now, v.i, "round", uint64(n.Round), " by ", n.Reason)

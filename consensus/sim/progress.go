@@ -14,6 +14,7 @@ func (w *world) demandProgress() {
 	settled := w.now + 2*w.knobs.timing.Cap + 2*time.Second // two timeouts: everybody is in one round again (L1)
 	w.until("rounds are equal after healing", func() bool { return w.now >= settled })
 	w.roundsMeet()
+	w.lasso.fair = true
 	round, height := w.wire.round, w.chain.height()
 	for i := range probesWanted {
 		from := i % len(w.clients.list)

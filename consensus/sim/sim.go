@@ -98,10 +98,12 @@ type world struct {
 	wire       *wireLog
 	chain      *chainLog
 	trace      *trace
+	lasso      *lasso
 	reached    map[string]int
 	healed     bool
-	pass       func(from, to *validator, m *consensus.Message) bool // which messages a script lets through; nil: all
-	conflict   bool                                                 // more than a third is faulty: a halt is what must happen
+	pass       func(from, to *validator, m *consensus.Message) bool          // which messages a script lets through; nil: all
+	hold       func(from, to *validator, m *consensus.Message) time.Duration // how much longer a script lets one take; nil: no
+	conflict   bool                                                          // more than a third is faulty: a halt is what must happen
 }
 
 // script is one kind of run: how its chain is made, what happens to it, and how it is seen again.
@@ -132,7 +134,7 @@ func perform(cfg Config, s script) (report Report) {
 		report.Height, report.Round = w.chain.height(), w.wire.round
 		report.TraceHash, report.Reached = w.trace.sum(), w.reached
 	}()
-	w.wire, w.chain = newWireLog(w), newChainLog(w)
+	w.wire, w.chain, w.lasso = newWireLog(w), newChainLog(w), newLasso(w)
 	w.build(s.knobs(w))
 	s.play(w)
 	return report
