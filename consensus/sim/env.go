@@ -146,12 +146,13 @@ var errUnreachable = errors.New("sim: unreachable")
 // Fetch is part of Transport. The answer is made now; the time it takes passes before its task runs.
 func (v *validator) Fetch(_ context.Context, peer consensus.ValidatorID, req consensus.FetchRequest) (*consensus.Chunk, error) {
 	w, other := v.w, v.reachable(peer)
-	if other == nil || w.chance(w.knobs.link.loss) {
+	if other == nil || w.chance(w.net.links[v.i][other.i].knobs.loss) {
 		w.reach("fetch failed")
 		v.fetchWait = fetchTimeout
 		return nil, errUnreachable
 	}
-	v.fetchWait = 2*w.knobs.link.delay + w.between(0, 2*w.knobs.link.jitter)
+	link := w.net.links[v.i][other.i].knobs
+	v.fetchWait = 2*link.delay + w.between(0, 2*link.jitter)
 	chunk, err := other.store.Chain(req, w.knobs.chunk, 1<<20)
 	if other.actor != nil {
 		if chunk = other.actor.answer(req, chunk); chunk == nil {
@@ -182,12 +183,17 @@ func (v *validator) admit(tx app.Tx, from mempool.Origin) {
 	if !v.alive {
 		return
 	}
+	before := v.pool.Stats().Transactions
 	status, err := v.pool.Add(tx, from)
 	if err != nil {
 		v.w.fail("C storage", "validator %d: admission: %v", v.i, err)
 	}
 	v.w.reach("admission " + status.Code.String())
-	if held, limit := v.pool.Stats().Transactions, v.w.knobs.poolMax; held > limit {
+	held, limit := v.pool.Stats().Transactions, v.w.knobs.poolMax
+	if status.Code == mempool.Accepted && held == before && held < limit {
+		v.w.reach("replacement")
+	}
+	if held > limit {
 		v.w.fail("M2 bounded memory", "validator %d holds %d pending transactions, its limit is %d", v.i, held, limit)
 	}
 	if v.engine.HasNewWork() {

@@ -23,6 +23,7 @@ type knobs struct {
 	link       linkKnobs
 	diskMax    time.Duration // the slowest execution or commit
 	chunk      int           // blocks per answer to a fetch
+	uneven     bool          // each directed link draws its own share of link
 	dead       int           // validators that stay dead after healing
 	faulty     []faulty      // validators that break the protocol; with the dead below a third of the power
 	twins      []int         // members that run twice with one key: both are faulty
@@ -100,6 +101,18 @@ func (w *world) drawKnobs() knobs {
 	if w.chance(0.4) {
 		k.faulty = w.drawFaulty(k)
 	}
+	k.uneven = w.chance(0.5)
+	return k
+}
+
+// drawLink is one direction's own share of what the run's links may be.
+func (w *world) drawLink() linkKnobs {
+	k := w.knobs.link
+	k.delay = w.between(0, 2*k.delay)
+	k.jitter = w.between(1, 2*k.jitter)
+	k.slow *= 2 * w.rng.Float64()
+	k.loss *= 2 * w.rng.Float64()
+	k.twice *= 2 * w.rng.Float64()
 	return k
 }
 

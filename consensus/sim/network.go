@@ -10,6 +10,7 @@ type network struct {
 
 // link is one direction between two validators.
 type link struct {
+	knobs   linkKnobs
 	cuts    int           // partitions that cut it
 	clogged time.Duration // what is sent before this instant arrives after it
 	last    time.Duration // when the newest message arrives, for links that keep order
@@ -19,14 +20,20 @@ func newNetwork(w *world, n int) *network {
 	net := &network{w: w, links: make([][]link, n)}
 	for i := range net.links {
 		net.links[i] = make([]link, n)
+		for j := range n {
+			net.links[i][j].knobs = w.knobs.link
+			if w.knobs.uneven {
+				net.links[i][j].knobs = w.drawLink()
+			}
+		}
 	}
 	return net
 }
 
 // send delivers, later, perhaps never, perhaps twice.
 func (n *network) send(from, to int, what string, deliver func()) {
-	w, k := n.w, n.w.knobs.link
-	l := &n.links[from][to]
+	w, l := n.w, &n.links[from][to]
+	k := l.knobs
 	if l.cuts > 0 {
 		w.reach("cut off")
 		return
@@ -52,7 +59,7 @@ func (n *network) send(from, to int, what string, deliver func()) {
 }
 
 func (n *network) arrival(l *link) time.Duration {
-	w, k := n.w, n.w.knobs.link
+	w, k := n.w, l.knobs
 	at := w.now + k.delay + w.between(0, k.jitter)
 	if w.chance(k.slow) {
 		at += w.between(0, 10*k.jitter)
@@ -101,11 +108,11 @@ func (n *network) reconnect() {
 
 // heal makes every link fast and reliable, and opens it.
 func (n *network) heal() {
-	k := &n.w.knobs.link
-	k.loss, k.twice, k.slow = 0, 0, 0
 	for _, row := range n.links {
 		for to := range row {
-			row[to].cuts, row[to].clogged = 0, 0
+			l := &row[to]
+			l.cuts, l.clogged = 0, 0
+			l.knobs.loss, l.knobs.twice, l.knobs.slow = 0, 0, 0
 		}
 	}
 	n.reconnect()

@@ -288,12 +288,13 @@ func TestFirstTransaction(t *testing.T) {
 		w.until("what was posted is committed", w.allCommitted)
 		w.elapse(7 * time.Second)
 		for i := range 3 {
-			start, round := w.now, w.lowestRound()
+			round := w.lowestRound()
 			w.elapse(13 * time.Second)
 			if passed := w.lowestRound() - round; passed > 2 {
 				w.fail("L10", "an idle chain went through %d rounds in 13 s", passed)
 			}
-			start, round = w.now, w.lowestRound()
+			start := w.now
+			round = w.lowestRound()
 			w.clients.offer(w.clients.sign(i, w.clients.list[i].next))
 			w.clients.list[i].next++
 			w.until("it is committed", w.allCommitted)
@@ -307,7 +308,11 @@ func TestFirstTransaction(t *testing.T) {
 // TestDuplicateVotes is L12: each vote arrives five times.
 func TestDuplicateVotes(t *testing.T) {
 	scenario(t, 4, nil, func(w *world) {
-		w.knobs.link.twice = 1
+		for _, row := range w.net.links {
+			for to := range row {
+				row[to].knobs.twice = 1
+			}
+		}
 		w.commits(20, 40)
 	})
 }

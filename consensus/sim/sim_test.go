@@ -37,7 +37,7 @@ func seeds(t *testing.T, rule sim.Rule) {
 		}
 		tally.Add(r)
 	}
-	if missing := tally.Missing(); *count >= 60 && len(missing) > 0 {
+	if missing := tally.Missing(); *count >= sim.RunsThatMustReach && len(missing) > 0 {
 		t.Errorf("no run reached %q", missing)
 	}
 	t.Logf("%d runs, %v simulated, reached %v", tally.Cases, tally.Simulated, tally.Reached)

@@ -37,7 +37,7 @@ func (t *Tally) Add(r Report) {
 
 // RunsThatMustReach is the number of runs from which on a set that misses one of the required counters proves too
 // little to pass.
-const RunsThatMustReach = 100
+const RunsThatMustReach = 500
 
 // Missing returns what no run of the set got to although it should.
 func (t *Tally) Missing() (missing []string) {
@@ -56,7 +56,8 @@ func required() []string {
 		"three blocks committed at once", "transfer committed", "sequence used twice", "admission full", "resent",
 		"rebroadcast", "orphan", "fetch started", "fetch failed", "blocks fetched", "helped", "vote held",
 		"lost", "duplicated", "overtaken", "clogged", "cut off", "crash", "all crash at a point",
-		"safety record repaired", "dead for ever", "equivocation seen",
+		"safety record repaired", "dead for ever", "fork of depth two",
+		"replacement", "equivocation seen",
 	}
 	for name := range adversary.Zoo() {
 		names = append(names, "adversary "+name)

@@ -16,6 +16,7 @@ type wireLog struct {
 	w        *world
 	round    consensus.Round // the highest seen
 	blocks   map[consensus.Hash]*consensus.Block
+	heights  map[consensus.Height][]*consensus.Block
 	justify  map[consensus.Hash][]*consensus.TC // that a block was proposed with
 	signed   map[signedKey][]byte
 	votes    map[signedKey]*consensus.Vote
@@ -38,7 +39,7 @@ type signedSoFar struct{ vote, timeout, proposal, lock consensus.Round }
 
 func newWireLog(w *world) *wireLog {
 	return &wireLog{
-		w: w, blocks: map[consensus.Hash]*consensus.Block{}, justify: map[consensus.Hash][]*consensus.TC{},
+		w: w, blocks: map[consensus.Hash]*consensus.Block{}, heights: map[consensus.Height][]*consensus.Block{}, justify: map[consensus.Hash][]*consensus.TC{},
 		signed: map[signedKey][]byte{}, votes: map[signedKey]*consensus.Vote{},
 		timeouts: map[signedKey]*consensus.Timeout{}, signer: map[int]*signedSoFar{},
 		qcs: map[string]bool{}, tcs: map[string]bool{},
@@ -79,10 +80,22 @@ func (l *wireLog) witness(_ *validator, m *consensus.Message) {
 	if l.judgeQC(b.QC) != nil || tc != nil && l.judgeTC(tc) != nil {
 		return
 	}
-	if l.blocks[b.ID()] == nil {
-		l.blocks[b.ID()] = b
-	}
+	l.know(b)
 	l.justify[b.ID()] = append(l.justify[b.ID()], tc)
+}
+
+// know remembers a proposed block.
+func (l *wireLog) know(b *consensus.Block) {
+	if l.blocks[b.ID()] != nil {
+		return
+	}
+	l.blocks[b.ID()] = b
+	for _, other := range l.heights[b.Height] {
+		if other.Parent != b.Parent {
+			l.w.reach("fork of depth two")
+		}
+	}
+	l.heights[b.Height] = append(l.heights[b.Height], b)
 }
 
 // once reports whether this was never signed before, and fails when something else was: I5.
@@ -104,9 +117,7 @@ func (l *wireLog) proposal(v *validator, p *consensus.Proposal) {
 	b, id := p.Block, p.Block.ID()
 	l.qc(b.QC)
 	l.tc(p.TC)
-	if l.blocks[id] == nil {
-		l.blocks[id] = b
-	}
+	l.know(b)
 	l.justify[id] = append(l.justify[id], p.TC)
 	if !l.justified(b.Round, b.QC, p.TC) || p.TC != nil && p.TC.HighQC.Round() > b.QC.Round() {
 		l.w.fail("I8 justified entry", "validator %d proposes round %d on %v with %v", v.i, b.Round, b.QC, p.TC)
