@@ -66,6 +66,7 @@ func codecs() []codec {
 		codecOf("proposal", (*consensus.Proposal).Encode, consensus.DecodeProposal, c.Proposal(b1, nil), c.Proposal(b4, tc)),
 		codecOf("sync info", (*consensus.SyncInfo).Encode, consensus.DecodeSyncInfo,
 			&consensus.SyncInfo{HighQC: genesis}, &consensus.SyncInfo{HighQC: qc4, CommitQC: qc1, TC: tc}),
+		codecOf("evidence", (*consensus.Evidence).Encode, consensus.DecodeEvidence, evidenceOf(c)...),
 		codecOf("history", consensus.History.Encode, consensus.DecodeHistory, consensus.History{}, history),
 	}
 }

@@ -26,6 +26,9 @@ const (
 	kindSet       = "cairn/validator-set/v1"
 	kindLeaf      = "cairn/history-leaf/v1"
 	kindBytes     = "cairn/certificate/v1"
+	kindEvidence  = "cairn/evidence/v1"
+	// kindTimeoutContent is of a hash that nobody signs.
+	kindTimeoutContent = "cairn/timeout-content/v1"
 )
 
 // signing begins the bytes that a signature of this kind covers.

@@ -72,6 +72,8 @@ func TestGolden(t *testing.T) {
 		"encoded-tc":             tc.Encode(),
 		"encoded-timeout":        c.Timeout(1, 4, qc, tc).Encode(),
 		"encoded-proposal":       c.Proposal(b4, tc).Encode(),
+		"encoded-evidence":       evidenceOf(c)[1].Encode(),
+		"evidence-id":            hash(evidenceOf(c)[1].ID()),
 		"encoded-sync-info":      (&consensus.SyncInfo{HighQC: qc, TC: tc}).Encode(),
 		"encoded-sync-info-full": (&consensus.SyncInfo{HighQC: c.QC(data), CommitQC: qc, TC: c.TC(9, qc, qc, qc, qc)}).Encode(),
 	}

@@ -34,7 +34,11 @@ func (c *Core) settle(from consensus.ValidatorID, sync *consensus.SyncInfo) {
 // who votes once per round, so more than a third is faulty and we stop (P13).
 func (c *Core) learnQC(qc *consensus.QC) {
 	round := qc.Round()
-	if known := c.certified[round]; known != nil && !known.Same(qc) {
+	known := c.certified[round]
+	if known == nil || !known.Same(qc) {
+		c.witnessQC(qc)
+	}
+	if known != nil && !known.Same(qc) {
 		c.halt(fmt.Errorf("%w: %v and %v in round %d", ErrConflict, known.Data, qc.Data, round))
 		return
 	}
@@ -75,6 +79,7 @@ func (c *Core) certify(n *node, qc *consensus.QC) {
 func (c *Core) learnTC(tc *consensus.TC) {
 	c.learnQC(tc.HighQC)
 	if c.highTC == nil || tc.Round > c.highTC.Round {
+		c.witnessTC(tc)
 		c.highTC = tc
 		c.dirty.HighTC = tc
 	}

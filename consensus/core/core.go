@@ -126,6 +126,7 @@ type Core struct {
 	helped   map[consensus.ValidatorID]time.Time
 	shunned  map[consensus.ValidatorID]time.Time // until when a peer is asked after all others
 
+	witness   witness
 	candidate *node          // the first valid proposal of the current round
 	build     *build         // the Build that is under way
 	proposed  consensus.Hash // our newest proposal since the start
@@ -156,6 +157,7 @@ func New(cfg Config, rec Recovery) (*Core, Effects) {
 		votes:     map[consensus.Round]*ballot{},
 		helped:    map[consensus.ValidatorID]time.Time{},
 		shunned:   map[consensus.ValidatorID]time.Time{},
+		witness:   newWitness(),
 		highQC:    rec.Proof.Get(),
 		commitQC:  rec.Proof.Get(),
 	}

@@ -124,14 +124,9 @@ type (
 		Round  consensus.Round
 		Reason string
 	}
-	// Equivocation says that a validator signed two different messages of one kind in one round.
-	Equivocation struct {
-		Kind   string // "proposal", "vote" or "timeout"
-		Signer consensus.ValidatorID
-		Round  consensus.Round
-		First  string
-		Second string
-	}
+	// Equivocation says that a validator signed two different messages of one kind in one round, and proves it: both
+	// signatures were verified. A core says it once for each kind, round and signer.
+	Equivocation struct{ *consensus.Evidence }
 )
 
 func (RoundEntered) note()     {}

@@ -24,12 +24,13 @@ type oracle struct {
 	proposed  map[consensus.Hash][]*consensus.TC // the TCs that a block was proposed with; nil for none
 	wire      map[string][]byte                  // what an honest key signed: kind, key and round to content
 	committed map[consensus.Height]consensus.BlockInfo
-	direct    map[consensus.Hash]bool   // those that a certificate names
-	durable   map[*node]safety.State    // the newest saved state
-	timedOut  map[*node]consensus.Round // the highest round of a timeout that left
-	locked    map[*node]consensus.Round // by the votes that left, as three_chain counts it
-	fork      bool                      // the test forges more than a third: certificates may conflict
-	checks    map[string]int            // how often each check had something to check
+	direct    map[consensus.Hash]bool                       // those that a certificate names
+	durable   map[*node]safety.State                        // the newest saved state
+	timedOut  map[*node]consensus.Round                     // the highest round of a timeout that left
+	locked    map[*node]consensus.Round                     // by the votes that left, as three_chain counts it
+	accused   map[*core.Core]map[consensus.EvidenceKey]bool // by each core
+	fork      bool                                          // the test forges more than a third: certificates may conflict
+	checks    map[string]int                                // how often each check had something to check
 }
 
 func newOracle(c *cluster) *oracle {
@@ -37,7 +38,7 @@ func newOracle(c *cluster) *oracle {
 		c: c, blocks: map[consensus.Hash]*consensus.Block{}, labels: map[consensus.Hash]string{},
 		byLabel: map[string]*consensus.Block{}, qcs: map[consensus.Hash]*consensus.QC{}, tcs: map[consensus.Round]*consensus.TC{}, certified: map[consensus.Round]consensus.VoteData{},
 		proposed: map[consensus.Hash][]*consensus.TC{}, wire: map[string][]byte{},
-		committed: map[consensus.Height]consensus.BlockInfo{}, direct: map[consensus.Hash]bool{}, durable: map[*node]safety.State{}, timedOut: map[*node]consensus.Round{}, locked: map[*node]consensus.Round{}, checks: map[string]int{},
+		committed: map[consensus.Height]consensus.BlockInfo{}, direct: map[consensus.Hash]bool{}, durable: map[*node]safety.State{}, timedOut: map[*node]consensus.Round{}, locked: map[*node]consensus.Round{}, accused: map[*core.Core]map[consensus.EvidenceKey]bool{}, checks: map[string]int{},
 	}
 	o.labels[c.committee.Root.ID] = "genesis"
 	o.seeQC(c.committee.GenesisQC())
@@ -112,7 +113,17 @@ func (o *oracle) effects(n *node, e core.Effects) {
 			o.seeTC(note.TC)
 		case core.Equivocation:
 			o.checks["equivocation seen"]++
-			if !o.c.nodeOf(note.Signer).byzantine {
+			if _, err := o.c.verifier().Evidence(note.Evidence); err != nil {
+				o.fail("%s accuses %s, and proves nothing: %v", n.name, o.c.nameOf(note.Signer), err)
+			}
+			if known := o.accused[n.core][note.EvidenceKey]; known {
+				o.fail("%s accuses %s twice of one thing: %v", n.name, o.c.nameOf(note.Signer), note.Evidence)
+			}
+			if o.accused[n.core] == nil {
+				o.accused[n.core] = map[consensus.EvidenceKey]bool{}
+			}
+			o.accused[n.core][note.EvidenceKey] = n.core != nil // nil: it is being made
+			if !o.c.nodeOf(note.Signer).byzantine && !o.fork {
 				o.fail("%s accuses the honest %s: %+v", n.name, o.c.nameOf(note.Signer), note)
 			}
 		case core.FetchEnded:

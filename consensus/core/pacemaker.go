@@ -92,6 +92,7 @@ func (c *Core) enter(round consensus.Round, reason EntryReason) {
 	c.waiting, c.idleOver, c.work = false, false, false
 	c.idleUntil = time.Time{}
 	c.dropVotes()
+	c.dropWitnessed()
 
 	d := c.duration()
 	c.deadline = deadlines{round: c.now.Add(d), fetch: c.deadline.fetch}

@@ -19,6 +19,7 @@ type orphan struct {
 func (c *Core) onProposal(ev ProposalReceived) {
 	p := ev.Proposal.Get()
 	c.learn(ev.Sync.Get(), p.Block.QC, p.TC)
+	c.witnessProposal(p)
 	if reason := c.accept(p, ev.From); reason != "" {
 		c.note(ProposalRejected{Block: p.Block, From: ev.From, Reason: reason})
 	}
@@ -36,7 +37,6 @@ func (c *Core) accept(p *consensus.Proposal, from consensus.ValidatorID) string 
 	if reason := c.checkBlock(b); reason != "" {
 		return reason
 	}
-	c.noteEquivocation(b)
 	if reason := c.admit(b); reason != "" {
 		return reason
 	}
@@ -99,15 +99,6 @@ func (c *Core) dropOld() {
 			return
 		}
 		c.forget(c.tree.drop(old))
-	}
-}
-
-func (c *Core) noteEquivocation(b *consensus.Block) {
-	for _, n := range c.tree.byRound[b.Round] {
-		if n.block.Proposer == b.Proposer {
-			c.note(Equivocation{Kind: "proposal", Signer: b.Proposer, Round: b.Round, First: n.block.String(), Second: b.String()})
-			return
-		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/cairnchain/cairn/consensus"
@@ -78,17 +77,12 @@ func (c *Core) onTimeout(ev TimeoutReceived) {
 // timeout carries the certificate of the round before its own, so it is never ahead of us here (P14, P33).
 func (c *Core) countTimeout(verified consensus.Verified[*consensus.Timeout]) {
 	t := verified.Get()
+	c.witnessTimeout(t)
 	if t.Round != c.round {
 		return
 	}
 	for _, other := range c.timeouts.timeouts {
-		if o := other.Get(); o.Signer == t.Signer {
-			if o.QC.Round() != t.QC.Round() {
-				c.note(Equivocation{
-					Kind: "timeout", Signer: t.Signer, Round: t.Round,
-					First: fmt.Sprintf("qc r%d", o.QC.Round()), Second: fmt.Sprintf("qc r%d", t.QC.Round()),
-				})
-			}
+		if other.Get().Signer == t.Signer {
 			return
 		}
 	}

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/cairnchain/cairn/consensus"
@@ -45,14 +44,14 @@ type tally struct {
 
 // ballot is the votes of one round: the first of each validator counts.
 type ballot struct {
-	first   map[consensus.ValidatorID]consensus.Hash
+	voted   map[consensus.ValidatorID]bool
 	tallies map[consensus.Hash]*tally
 }
 
 func (b *ballot) signers(set *consensus.ValidatorSet) []consensus.ValidatorID {
 	var out []consensus.ValidatorID
 	for i := range set.Len() {
-		if _, ok := b.first[set.At(i).ID]; ok {
+		if b.voted[set.At(i).ID] {
 			out = append(out, set.At(i).ID)
 		}
 	}
@@ -65,6 +64,7 @@ func (b *ballot) signers(set *consensus.ValidatorSet) []consensus.ValidatorID {
 func (c *Core) countVote(verified consensus.Verified[*consensus.Vote], from consensus.ValidatorID) {
 	vote := verified.Get()
 	round := vote.Round()
+	c.witnessVote(vote)
 	if round <= c.highQC.Round() {
 		return // its QC exists
 	}
@@ -74,20 +74,14 @@ func (c *Core) countVote(verified consensus.Verified[*consensus.Vote], from cons
 	}
 	b := c.votes[round]
 	if b == nil {
-		b = &ballot{first: map[consensus.ValidatorID]consensus.Hash{}, tallies: map[consensus.Hash]*tally{}}
+		b = &ballot{voted: map[consensus.ValidatorID]bool{}, tallies: map[consensus.Hash]*tally{}}
 		c.votes[round] = b
 	}
 	digest := vote.Data.Digest()
-	if first, voted := b.first[vote.Signer]; voted {
-		if first != digest {
-			c.note(Equivocation{
-				Kind: "vote", Signer: vote.Signer, Round: round,
-				First: first.Short(), Second: fmt.Sprintf("%s %v", digest.Short(), vote.Data.Block),
-			})
-		}
+	if b.voted[vote.Signer] {
 		return
 	}
-	b.first[vote.Signer] = digest
+	b.voted[vote.Signer] = true
 	t := b.tallies[digest]
 	if t == nil {
 		t = &tally{}

@@ -178,3 +178,11 @@ func (b *syncBuffer) String() string {
 func textLogger(b *syncBuffer, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: level}))
 }
+
+// equivocation is a note that accuses a validator; nobody signed what it holds.
+func equivocation(kind consensus.EvidenceKind, by consensus.ValidatorID, round consensus.Round) core.Equivocation {
+	return core.Equivocation{Evidence: &consensus.Evidence{
+		EvidenceKey: consensus.EvidenceKey{Epoch: 1, Round: round, Signer: by, Kind: kind},
+		First:       consensus.SignedContent{Content: []byte{1}}, Second: consensus.SignedContent{Content: []byte{2}},
+	}}
+}

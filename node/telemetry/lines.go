@@ -25,8 +25,7 @@ const (
 	fieldUntil        = "until"
 	fieldFrom         = "from"
 	fieldBlocks       = "blocks"
-	fieldFirst        = "first"
-	fieldSecond       = "second"
+	fieldEvidence     = "evidence"
 	fieldSpans        = "spans"
 	fieldSuppressed   = "suppressed" // lines of this kind that were withheld since the last one
 )
@@ -231,8 +230,8 @@ func (l *lines) sayPeer(n core.Note) line {
 	case core.MessageDropped:
 		return say("message dropped", round(n.Round), slog.String(fieldKind, clip(n.Kind)), l.peer(n.From), reason(n.Reason))
 	case core.Equivocation:
-		return say("equivocation", round(n.Round), slog.String(fieldKind, clip(n.Kind)), l.peer(n.Signer),
-			slog.String(fieldFirst, clip(n.First)), slog.String(fieldSecond, clip(n.Second)))
+		return say("equivocation", round(n.Round), slog.String(fieldKind, n.Kind.String()), l.peer(n.Signer),
+			slog.String(fieldEvidence, n.ID().String()))
 	default:
 		return line{}
 	}

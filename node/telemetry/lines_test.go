@@ -72,8 +72,8 @@ func everyNote(c *consensustest.Committee) []struct {
 		{core.Helped{Peer: consensus.ValidatorID{0xab}}, `level=DEBUG msg="helped a peer that is behind" peer=ab000000`},
 		{core.MessageDropped{Kind: "vote", From: c.ID(2), Round: 9, Reason: "too far ahead"},
 			`level=DEBUG msg="message dropped" round=9 kind=vote peer=c reason="too far ahead"`},
-		{core.Equivocation{Kind: "vote", Signer: c.ID(2), Round: 9, First: "x", Second: "y"},
-			`level=ERROR msg=equivocation round=9 kind=vote peer=c first=x second=y`},
+		{equivocation(consensus.VoteEvidence, c.ID(2), 9),
+			`level=ERROR msg=equivocation round=9 kind=vote peer=c evidence=` + equivocation(consensus.VoteEvidence, c.ID(2), 9).ID().String()},
 	}
 }
 

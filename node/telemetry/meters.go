@@ -200,7 +200,7 @@ func (m *meters) notePeer(n core.Note) {
 	case core.MessageDropped:
 		m.dropped.inc(n.Kind)
 	case core.Equivocation:
-		m.equivocations.inc(n.Kind)
+		m.equivocations.inc(n.Kind.String())
 	default:
 	}
 }

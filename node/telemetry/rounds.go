@@ -158,7 +158,7 @@ func (t *roundTracer) note(at time.Time, n core.Note) {
 	case core.Committed:
 		t.committed(at, n)
 	case core.Equivocation:
-		t.of(n.Round).equivocation(at, t.names.of(n.Signer), n.Kind)
+		t.of(n.Round).equivocation(at, t.names.of(n.Signer), n.Kind.String())
 	default:
 	}
 }

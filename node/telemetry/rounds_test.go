@@ -266,7 +266,7 @@ func TestSpansAreBounded(t *testing.T) {
 			case 6:
 				tracer.note(at, core.RoundExpired{Round: b.Round})
 			case 7:
-				tracer.note(at, core.Equivocation{Round: b.Round, Kind: "vote"})
+				tracer.note(at, equivocation(consensus.VoteEvidence, consensus.ValidatorID{}, b.Round))
 			default:
 				name := rapid.SampledFrom([]string{"verify", "build", "execute", "save", "commit", "unknown"}).Draw(rt, "stage")
 				tracer.stage(engine.Stage{Name: name, Round: b.Round, Start: at, End: at.Add(time.Millisecond)})
@@ -326,7 +326,7 @@ func TestEquivocationIsAnEventOfTheRound(t *testing.T) {
 	cfg.Exporter = mem
 	tel := newTelemetry(t, cfg)
 	tel.note(ms(0), core.RoundEntered{Round: 1, Reason: core.ByQC})
-	tel.note(ms(1), core.Equivocation{Round: 1, Kind: "vote\xff", Signer: c.ID(2)})
+	tel.note(ms(1), equivocation(consensus.VoteEvidence, c.ID(2), 1))
 	finish(c, 1, tel.Observer())
 	root := find(t, spansOf(t, tel, mem, traceID(c, 1)), spanRound)
 	if len(root.Events) != 1 || !strings.Contains(root.Events[0].Attributes[0].Value.String(), c.Set.At(2).Name) {
