@@ -14,3 +14,9 @@ func WithSafetySchema(record []byte, schema uint32) []byte {
 	copy(out[end:], sum[:])
 	return out
 }
+
+// EncodeEvidence returns the value of stored evidence.
+func EncodeEvidence(e EvidenceRecord) []byte { return e.encode() }
+
+// PutEvidence adds evidence to a batch without a check.
+func PutEvidence(b *Batch, e EvidenceRecord) { b.Put(evidenceKey(e.EvidenceKey), e.encode()) }

@@ -22,6 +22,7 @@ const schema = 1
 //	prefixTx        transaction id       height and index of the committed transaction
 //	prefixState     key of the app       value of the app, at the tip
 //	prefixPending   block id             an uncommitted block with its payload
+//	prefixEvidence  what was signed      when it was found, and the Evidence; newest round first
 const (
 	prefixMeta     = 'm'
 	prefixBlock    = 'b'
@@ -32,6 +33,7 @@ const (
 	prefixTx       = 't'
 	prefixState    = 's'
 	prefixPending  = 'u'
+	prefixEvidence = 'e'
 )
 
 // The meta keys.

@@ -56,10 +56,11 @@ type Step string
 
 // The steps of a Store.
 const (
-	StepGenesis Step = "genesis"
-	StepBlocks  Step = "blocks"
-	StepCommit  Step = "commit"
-	StepPrune   Step = "prune"
+	StepGenesis  Step = "genesis"
+	StepBlocks   Step = "blocks"
+	StepCommit   Step = "commit"
+	StepPrune    Step = "prune"
+	StepEvidence Step = "evidence"
 )
 
 // Op sets Key to Value, or deletes it.

@@ -116,6 +116,9 @@ func (s *Store) loadTip() error {
 	if s.highTC, _, err = load(r.snap, metaKey(metaHighTC), consensus.DecodeTC); err != nil {
 		return err
 	}
+	if s.evidence, err = r.countEvidence(); err != nil {
+		return err
+	}
 	blocks, err := r.uncommitted()
 	for _, b := range blocks {
 		s.pending[b.ID()] = pendingOf(b)

@@ -17,8 +17,9 @@ type Store struct {
 	kv      KV
 	genesis consensus.BlockInfo
 
-	writing sync.Mutex // held by whoever writes
-	failed  error      // guarded by writing
+	writing  sync.Mutex // held by whoever writes
+	failed   error      // guarded by writing
+	evidence evidenceCount
 
 	mu      sync.RWMutex // guards what follows; never held while writing to the KV
 	tip     consensus.BlockInfo
@@ -90,11 +91,14 @@ func (s *Store) Close() error {
 }
 
 // write makes the batch durable. The caller holds s.writing.
-func (s *Store) write(b *Batch) error {
+func (s *Store) write(b *Batch) error { return s.apply(b, true) }
+
+// apply writes the batch, durable when sync is set. The caller holds s.writing.
+func (s *Store) apply(b *Batch, sync bool) error {
 	if s.failed != nil {
 		return s.failed
 	}
-	if err := s.kv.Write(b, true); err != nil {
+	if err := s.kv.Write(b, sync); err != nil {
 		s.failed = fmt.Errorf("%w: %s: %w", ErrFailed, b.Step, err)
 		return s.failed
 	}

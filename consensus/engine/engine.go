@@ -116,6 +116,9 @@ func (e *Engine) settle() error {
 func (e *Engine) carryOut(effects core.Effects) error {
 	if effects.Halt != nil {
 		e.observe(effects.Notes)
+		if err := e.keepEvidence(effects.Notes); err != nil { // now: the queue of commits will not be worked off
+			return err
+		}
 		return fmt.Errorf("consensus halts: %w", effects.Halt)
 	}
 	if err := e.save(effects.Save); err != nil {
@@ -142,6 +145,7 @@ func (e *Engine) carryOut(effects core.Effects) error {
 	for _, id := range effects.Forget {
 		delete(e.outcomes, id)
 	}
+	e.queueEvidence(effects.Notes)
 	e.observe(effects.Notes)
 	return nil
 }
