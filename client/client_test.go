@@ -54,8 +54,16 @@ func (f *fakeNode) GetAccount(_ context.Context, req *cairnv1.GetAccountRequest)
 	return &cairnv1.Account{Address: req.GetAddress(), Sequence: 3, PendingSequence: 5}, nil
 }
 
+// servedNode is what serve starts.
+type servedNode interface {
+	cairnv1.TransactionServiceServer
+	cairnv1.AccountServiceServer
+	cairnv1.BlockServiceServer
+	cairnv1.NodeServiceServer
+}
+
 // serve starts the node and returns a client of it.
-func serve(t *testing.T, node *fakeNode) *Client {
+func serve(t *testing.T, node servedNode) *Client {
 	t.Helper()
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer()

@@ -276,6 +276,16 @@ func (c *chain) GetValidatorSet(_ context.Context, req *cairnv1.GetValidatorSetR
 	return &cairnv1.ValidatorSet{Epoch: req.GetEpoch()}, nil
 }
 
+func (c *chain) ListEvidence(_ context.Context, req *cairnv1.ListEvidenceRequest) (*cairnv1.ListEvidenceResponse, error) {
+	return &cairnv1.ListEvidenceResponse{
+		Evidence: []*cairnv1.Evidence{{
+			Id: blockID(1), Kind: cairnv1.EvidenceKind_VOTE, Round: uint64(req.GetPageSize()), SeenTime: 5,
+			First: &cairnv1.SignedContent{Content: []byte{0xfb, 0xff}},
+		}},
+		NextPageToken: req.GetPageToken() + "+",
+	}, nil
+}
+
 func (c *chain) RequestFunds(context.Context, *cairnv1.RequestFundsRequest) (*cairnv1.RequestFundsResponse, error) {
 	return nil, refuse(codes.FailedPrecondition, cairnv1.ErrorReason_FAUCET_DISABLED)
 }

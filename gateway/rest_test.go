@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -48,6 +49,25 @@ func TestSelectorInQueryIsRefused(t *testing.T) {
 	} {
 		wantError(t, request(t, s, "GET "+path, ""), 400, cairnv1.ErrorReason_UNKNOWN_FIELD)
 	}
+}
+
+func TestEvidenceOverREST(t *testing.T) {
+	s := serve(t, newChain(1))
+	for _, path := range []string{"/v1/evidence?pageSize=3&pageToken=x", "/v1/evidence?page_size=3&page_token=x"} {
+		got := request(t, s, "GET "+path, "").json(t)
+		want := map[string]any{
+			"evidence": []any{map[string]any{
+				"id": blockID(1), "kind": "VOTE", "validator": "", "epoch": "0", "round": "3", "seenTime": "5",
+				"first": map[string]any{"hash": "", "content": "+/8=", "signature": ""},
+			}},
+			"nextPageToken": "x+",
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v, want %v", path, got, want)
+		}
+	}
+	wantError(t, request(t, s, "GET /v1/evidence?minHeight=1", ""), 400, cairnv1.ErrorReason_UNKNOWN_FIELD)
+	wantError(t, request(t, s, "POST /v1/evidence", "{}"), 405, cairnv1.ErrorReason_METHOD_NOT_ALLOWED)
 }
 
 func TestEveryDocumentedPathIsServed(t *testing.T) {

@@ -165,6 +165,28 @@ func (f *fakeNode) GetValidatorSet(context.Context, *cairnv1.GetValidatorSetRequ
 	return set, nil
 }
 
+// ListEvidence has some only while the node is stalled.
+func (f *fakeNode) ListEvidence(_ context.Context, req *cairnv1.ListEvidenceRequest) (*cairnv1.ListEvidenceResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	piece := func(digit string, kind cairnv1.EvidenceKind_Value, round uint64) *cairnv1.Evidence {
+		content := &cairnv1.SignedContent{Hash: fill("e"), Content: []byte("x"), Signature: fill("f") + fill("f")}
+		return &cairnv1.Evidence{
+			Id: fill(digit), Kind: kind, Validator: validatorID(2), Epoch: 1, Round: round, First: content, Second: content,
+			SeenTime: 1_767_225_609_000,
+		}
+	}
+	switch {
+	case !f.stalled:
+		return &cairnv1.ListEvidenceResponse{}, nil
+	case req.GetPageToken() == "":
+		return &cairnv1.ListEvidenceResponse{
+			Evidence: []*cairnv1.Evidence{piece("d", cairnv1.EvidenceKind_VOTE, 12)}, NextPageToken: "next",
+		}, nil
+	}
+	return &cairnv1.ListEvidenceResponse{Evidence: []*cairnv1.Evidence{piece("c", cairnv1.EvidenceKind_PROPOSAL, 7)}}, nil
+}
+
 func (f *fakeNode) GetStatus(context.Context, *cairnv1.GetStatusRequest) (*cairnv1.NodeStatus, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

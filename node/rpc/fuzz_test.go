@@ -37,6 +37,18 @@ func FuzzPageToken(f *testing.F) {
 	})
 }
 
+func FuzzEvidenceToken(f *testing.F) {
+	s := &Server{hash: consensus.Hash{1}}
+	f.Add("")
+	f.Add(s.evidenceToken(consensus.EvidenceKey{Epoch: 1, Round: 7, Signer: consensus.ValidatorID{3}, Kind: consensus.VoteEvidence}))
+	f.Add(s.pageToken(page{7, 6}))
+	f.Fuzz(func(t *testing.T, token string) {
+		if last, err := s.parseEvidenceToken(token); err == nil && s.evidenceToken(last) != token {
+			t.Errorf("%q is %v, which is %q", token, last, s.evidenceToken(last))
+		}
+	})
+}
+
 // FuzzUnary calls each unary method with bytes from the wire: nothing panics, and every error is one of the table.
 func FuzzUnary(f *testing.F) {
 	node := build(f, defaults())
@@ -61,6 +73,7 @@ func FuzzUnary(f *testing.F) {
 		byHeight(1), &cairnv1.GetBlockRequest{Selector: &cairnv1.GetBlockRequest_Id{Id: node.tip.Info.ID.String()}},
 		&cairnv1.ListBlocksRequest{PageSize: 1, PageToken: node.server.pageToken(page{1, 0})},
 		&cairnv1.GetValidatorSetRequest{Height: proto.Uint64(1)},
+		&cairnv1.ListEvidenceRequest{PageSize: 1, PageToken: node.server.evidenceToken(consensus.EvidenceKey{Round: 1})},
 		&cairnv1.RequestFundsRequest{Address: addressOf(0), Amount: 1},
 	}
 	for i := range methods {

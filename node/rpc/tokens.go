@@ -9,8 +9,9 @@ import (
 	"github.com/cairnchain/cairn/consensus/canonical"
 )
 
-// Tokens are heights that a client hands back. They hold on every node of the chain, and on no other chain: behind the
-// heights stand the first bytes of a hash over the token's kind, the genesis hash and the heights. They are no secret
+// Tokens are places that a client hands back: heights, or the key of a piece of evidence. They hold on every node of the
+// chain, and on no other chain: behind the place stand the first bytes of a hash over the token's kind, the genesis hash
+// and the place. They are no secret
 // and no proof: what a forged one says is checked like a number in a request.
 const (
 	kindResumeToken = "cairn/resume-token/v1"
@@ -30,36 +31,48 @@ func (s *Server) seal(kind string, heights ...consensus.Height) string {
 	for _, h := range heights {
 		w.Uint64(uint64(h))
 	}
-	check := s.tokenCheck(kind, w.Bytes())
-	w.Fixed(check[:])
-	return tokenText.EncodeToString(w.Bytes())
+	return s.sealBytes(kind, w.Bytes())
+}
+
+// sealBytes makes a token of a place of fixed size. It may append to it.
+func (s *Server) sealBytes(kind string, place []byte) string {
+	check := s.tokenCheck(kind, place)
+	return tokenText.EncodeToString(append(place, check[:]...))
 }
 
 // unseal reads what seal made of as many heights; anything else is errToken.
 func (s *Server) unseal(kind, token string, heights ...*consensus.Height) error {
-	size := 8*len(heights) + tokenCheckSize
-	if len(token) != tokenText.EncodedLen(size) {
-		return errToken
-	}
-	raw, err := tokenText.DecodeString(token)
-	if err != nil || len(raw) != size { // the decoder passes over line breaks
-		return errToken
+	raw, err := s.unsealBytes(kind, token, 8*len(heights))
+	if err != nil {
+		return err
 	}
 	r := canonical.NewReader(raw)
 	for _, h := range heights {
 		*h = consensus.Height(r.Uint64())
 	}
-	if check := s.tokenCheck(kind, raw[:size-tokenCheckSize]); check != [tokenCheckSize]byte(raw[size-tokenCheckSize:]) {
-		return errToken
-	}
 	return nil
 }
 
-func (s *Server) tokenCheck(kind string, heights []byte) (check [tokenCheckSize]byte) {
+// unsealBytes reads what sealBytes made of a place of so many bytes; anything else is errToken.
+func (s *Server) unsealBytes(kind, token string, size int) ([]byte, error) {
+	if len(token) != tokenText.EncodedLen(size+tokenCheckSize) {
+		return nil, errToken
+	}
+	raw, err := tokenText.DecodeString(token)
+	if err != nil || len(raw) != size+tokenCheckSize { // the decoder passes over line breaks
+		return nil, errToken
+	}
+	if check := s.tokenCheck(kind, raw[:size]); check != [tokenCheckSize]byte(raw[size:]) {
+		return nil, errToken
+	}
+	return raw[:size], nil
+}
+
+func (s *Server) tokenCheck(kind string, place []byte) (check [tokenCheckSize]byte) {
 	w := canonical.NewWriter(128)
 	w.String(kind)
 	w.Fixed(s.hash[:])
-	w.Fixed(heights)
+	w.Fixed(place)
 	sum := sha256.Sum256(w.Bytes())
 	copy(check[:], sum[:])
 	return check

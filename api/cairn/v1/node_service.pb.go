@@ -76,6 +76,63 @@ func (NodeRole_Value) EnumDescriptor() ([]byte, []int) {
 	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{3, 0}
 }
 
+// The kind of a message of consensus.
+type EvidenceKind_Value int32
+
+const (
+	// Never sent.
+	EvidenceKind_UNSPECIFIED EvidenceKind_Value = 0
+	// Two blocks were proposed.
+	EvidenceKind_PROPOSAL EvidenceKind_Value = 1
+	// Two votes were cast: for two blocks, or for two outcomes of one.
+	EvidenceKind_VOTE EvidenceKind_Value = 2
+	// Two timeouts were signed, with certificates of different rounds.
+	EvidenceKind_TIMEOUT EvidenceKind_Value = 3
+)
+
+// Enum value maps for EvidenceKind_Value.
+var (
+	EvidenceKind_Value_name = map[int32]string{
+		0: "UNSPECIFIED",
+		1: "PROPOSAL",
+		2: "VOTE",
+		3: "TIMEOUT",
+	}
+	EvidenceKind_Value_value = map[string]int32{
+		"UNSPECIFIED": 0,
+		"PROPOSAL":    1,
+		"VOTE":        2,
+		"TIMEOUT":     3,
+	}
+)
+
+func (x EvidenceKind_Value) Enum() *EvidenceKind_Value {
+	p := new(EvidenceKind_Value)
+	*p = x
+	return p
+}
+
+func (x EvidenceKind_Value) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (EvidenceKind_Value) Descriptor() protoreflect.EnumDescriptor {
+	return file_cairn_v1_node_service_proto_enumTypes[1].Descriptor()
+}
+
+func (EvidenceKind_Value) Type() protoreflect.EnumType {
+	return &file_cairn_v1_node_service_proto_enumTypes[1]
+}
+
+func (x EvidenceKind_Value) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use EvidenceKind_Value.Descriptor instead.
+func (EvidenceKind_Value) EnumDescriptor() ([]byte, []int) {
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{13, 0}
+}
+
 // The request of `GetChain`.
 type GetChainRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -943,6 +1000,331 @@ func (x *Validator) GetPower() uint64 {
 	return 0
 }
 
+// The request of `ListEvidence`.
+type ListEvidenceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most so many pieces. 0: 20. More than `Limits.max_page_size` is read as that; negative is refused.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// `next_page_token` of the page before. Absent: the first page.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEvidenceRequest) Reset() {
+	*x = ListEvidenceRequest{}
+	mi := &file_cairn_v1_node_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEvidenceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEvidenceRequest) ProtoMessage() {}
+
+func (x *ListEvidenceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_v1_node_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEvidenceRequest.ProtoReflect.Descriptor instead.
+func (*ListEvidenceRequest) Descriptor() ([]byte, []int) {
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListEvidenceRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListEvidenceRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// One page of evidence.
+type ListEvidenceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The evidence, newest round first; of one round ordered by validator and kind.
+	Evidence []*Evidence `protobuf:"bytes,1,rep,name=evidence,proto3" json:"evidence,omitempty"`
+	// Asks for the page that follows. Empty on the last one. Evidence that is found meanwhile does not shift the pages.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEvidenceResponse) Reset() {
+	*x = ListEvidenceResponse{}
+	mi := &file_cairn_v1_node_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEvidenceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEvidenceResponse) ProtoMessage() {}
+
+func (x *ListEvidenceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_v1_node_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEvidenceResponse.ProtoReflect.Descriptor instead.
+func (*ListEvidenceResponse) Descriptor() ([]byte, []int) {
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListEvidenceResponse) GetEvidence() []*Evidence {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
+func (x *ListEvidenceResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Messages of which kind were signed twice. The enumeration is nested so that JSON shows the bare words.
+type EvidenceKind struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EvidenceKind) Reset() {
+	*x = EvidenceKind{}
+	mi := &file_cairn_v1_node_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EvidenceKind) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EvidenceKind) ProtoMessage() {}
+
+func (x *EvidenceKind) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_v1_node_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EvidenceKind.ProtoReflect.Descriptor instead.
+func (*EvidenceKind) Descriptor() ([]byte, []int) {
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{13}
+}
+
+// Proof that a validator signed two different messages of one kind in one round. Whoever has the chain's genesis and the
+// validator's key can verify it without trust in the node that serves it.
+type Evidence struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names what was signed by whom: 64 lower-case hex digits. Every node that finds the same two messages gives the same
+	// id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The kind of the messages.
+	Kind EvidenceKind_Value `protobuf:"varint,2,opt,name=kind,proto3,enum=cairn.v1.EvidenceKind_Value" json:"kind,omitempty"`
+	// The id of the validator that signed both: lower-case hex.
+	Validator string `protobuf:"bytes,3,opt,name=validator,proto3" json:"validator,omitempty"`
+	// The epoch in which it did.
+	Epoch uint64 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The round in which it did.
+	Round uint64 `protobuf:"varint,5,opt,name=round,proto3" json:"round,omitempty"`
+	// The one with the smaller content.
+	First *SignedContent `protobuf:"bytes,6,opt,name=first,proto3" json:"first,omitempty"`
+	// The other one.
+	Second *SignedContent `protobuf:"bytes,7,opt,name=second,proto3" json:"second,omitempty"`
+	// When this node found it, by its own clock: Unix milliseconds.
+	SeenTime      int64 `protobuf:"varint,8,opt,name=seen_time,json=seenTime,proto3" json:"seen_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Evidence) Reset() {
+	*x = Evidence{}
+	mi := &file_cairn_v1_node_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Evidence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Evidence) ProtoMessage() {}
+
+func (x *Evidence) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_v1_node_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
+func (*Evidence) Descriptor() ([]byte, []int) {
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Evidence) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Evidence) GetKind() EvidenceKind_Value {
+	if x != nil {
+		return x.Kind
+	}
+	return EvidenceKind_UNSPECIFIED
+}
+
+func (x *Evidence) GetValidator() string {
+	if x != nil {
+		return x.Validator
+	}
+	return ""
+}
+
+func (x *Evidence) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Evidence) GetRound() uint64 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+func (x *Evidence) GetFirst() *SignedContent {
+	if x != nil {
+		return x.First
+	}
+	return nil
+}
+
+func (x *Evidence) GetSecond() *SignedContent {
+	if x != nil {
+		return x.Second
+	}
+	return nil
+}
+
+func (x *Evidence) GetSeenTime() int64 {
+	if x != nil {
+		return x.SeenTime
+	}
+	return 0
+}
+
+// What one signature of a validator covers.
+type SignedContent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of a proposal the block's id, of a vote the digest of its data, of a timeout a hash of `content`: 64 lower-case hex
+	// digits.
+	Hash string `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`
+	// The canonical bytes: of a proposal the block's header, of a vote its data, of a timeout its round and the round of its
+	// certificate.
+	Content []byte `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	// The Ed25519 signature over the domain and `content`, for a proposal over the domain and `hash`: 128 lower-case hex
+	// digits.
+	Signature     string `protobuf:"bytes,3,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignedContent) Reset() {
+	*x = SignedContent{}
+	mi := &file_cairn_v1_node_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignedContent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignedContent) ProtoMessage() {}
+
+func (x *SignedContent) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_v1_node_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignedContent.ProtoReflect.Descriptor instead.
+func (*SignedContent) Descriptor() ([]byte, []int) {
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *SignedContent) GetHash() string {
+	if x != nil {
+		return x.Hash
+	}
+	return ""
+}
+
+func (x *SignedContent) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *SignedContent) GetSignature() string {
+	if x != nil {
+		return x.Signature
+	}
+	return ""
+}
+
 var File_cairn_v1_node_service_proto protoreflect.FileDescriptor
 
 const file_cairn_v1_node_service_proto_rawDesc = "" +
@@ -1025,14 +1407,41 @@ const file_cairn_v1_node_service_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1d\n" +
 	"\n" +
 	"public_key\x18\x03 \x01(\tR\tpublicKey\x12\x14\n" +
-	"\x05power\x18\x04 \x01(\x04R\x05power2\xe9\x02\n" +
+	"\x05power\x18\x04 \x01(\x04R\x05power\"Q\n" +
+	"\x13ListEvidenceRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"n\n" +
+	"\x14ListEvidenceResponse\x12.\n" +
+	"\bevidence\x18\x01 \x03(\v2\x12.cairn.v1.EvidenceR\bevidence\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"M\n" +
+	"\fEvidenceKind\"=\n" +
+	"\x05Value\x12\x0f\n" +
+	"\vUNSPECIFIED\x10\x00\x12\f\n" +
+	"\bPROPOSAL\x10\x01\x12\b\n" +
+	"\x04VOTE\x10\x02\x12\v\n" +
+	"\aTIMEOUT\x10\x03\"\x93\x02\n" +
+	"\bEvidence\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x120\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x1c.cairn.v1.EvidenceKind.ValueR\x04kind\x12\x1c\n" +
+	"\tvalidator\x18\x03 \x01(\tR\tvalidator\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12\x14\n" +
+	"\x05round\x18\x05 \x01(\x04R\x05round\x12-\n" +
+	"\x05first\x18\x06 \x01(\v2\x17.cairn.v1.SignedContentR\x05first\x12/\n" +
+	"\x06second\x18\a \x01(\v2\x17.cairn.v1.SignedContentR\x06second\x12\x1b\n" +
+	"\tseen_time\x18\b \x01(\x03R\bseenTime\"[\n" +
+	"\rSignedContent\x12\x12\n" +
+	"\x04hash\x18\x01 \x01(\tR\x04hash\x12\x18\n" +
+	"\acontent\x18\x02 \x01(\fR\acontent\x12\x1c\n" +
+	"\tsignature\x18\x03 \x01(\tR\tsignature2\xce\x03\n" +
 	"\vNodeService\x12I\n" +
 	"\bGetChain\x12\x19.cairn.v1.GetChainRequest\x1a\x0f.cairn.v1.Chain\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/v1/chain\x12Q\n" +
 	"\tGetStatus\x12\x1a.cairn.v1.GetStatusRequest\x1a\x14.cairn.v1.NodeStatus\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
 	"/v1/status\x12W\n" +
 	"\rGetSyncStatus\x12\x1e.cairn.v1.GetSyncStatusRequest\x1a\x14.cairn.v1.SyncStatus\"\x10\x82\xd3\xe4\x93\x02\n" +
 	"\x12\b/v1/sync\x12c\n" +
-	"\x0fGetValidatorSet\x12 .cairn.v1.GetValidatorSetRequest\x1a\x16.cairn.v1.ValidatorSet\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/validatorsB2Z0github.com/cairnchain/cairn/api/cairn/v1;cairnv1b\x06proto3"
+	"\x0fGetValidatorSet\x12 .cairn.v1.GetValidatorSetRequest\x1a\x16.cairn.v1.ValidatorSet\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/validators\x12c\n" +
+	"\fListEvidence\x12\x1d.cairn.v1.ListEvidenceRequest\x1a\x1e.cairn.v1.ListEvidenceResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/evidenceB2Z0github.com/cairnchain/cairn/api/cairn/v1;cairnv1b\x06proto3"
 
 var (
 	file_cairn_v1_node_service_proto_rawDescOnce sync.Once
@@ -1046,42 +1455,54 @@ func file_cairn_v1_node_service_proto_rawDescGZIP() []byte {
 	return file_cairn_v1_node_service_proto_rawDescData
 }
 
-var file_cairn_v1_node_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cairn_v1_node_service_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_cairn_v1_node_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_cairn_v1_node_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_cairn_v1_node_service_proto_goTypes = []any{
 	(NodeRole_Value)(0),            // 0: cairn.v1.NodeRole.Value
-	(*GetChainRequest)(nil),        // 1: cairn.v1.GetChainRequest
-	(*Chain)(nil),                  // 2: cairn.v1.Chain
-	(*Limits)(nil),                 // 3: cairn.v1.Limits
-	(*NodeRole)(nil),               // 4: cairn.v1.NodeRole
-	(*GetStatusRequest)(nil),       // 5: cairn.v1.GetStatusRequest
-	(*NodeStatus)(nil),             // 6: cairn.v1.NodeStatus
-	(*GetSyncStatusRequest)(nil),   // 7: cairn.v1.GetSyncStatusRequest
-	(*SyncStatus)(nil),             // 8: cairn.v1.SyncStatus
-	(*GetValidatorSetRequest)(nil), // 9: cairn.v1.GetValidatorSetRequest
-	(*ValidatorSet)(nil),           // 10: cairn.v1.ValidatorSet
-	(*Validator)(nil),              // 11: cairn.v1.Validator
-	(*durationpb.Duration)(nil),    // 12: google.protobuf.Duration
+	(EvidenceKind_Value)(0),        // 1: cairn.v1.EvidenceKind.Value
+	(*GetChainRequest)(nil),        // 2: cairn.v1.GetChainRequest
+	(*Chain)(nil),                  // 3: cairn.v1.Chain
+	(*Limits)(nil),                 // 4: cairn.v1.Limits
+	(*NodeRole)(nil),               // 5: cairn.v1.NodeRole
+	(*GetStatusRequest)(nil),       // 6: cairn.v1.GetStatusRequest
+	(*NodeStatus)(nil),             // 7: cairn.v1.NodeStatus
+	(*GetSyncStatusRequest)(nil),   // 8: cairn.v1.GetSyncStatusRequest
+	(*SyncStatus)(nil),             // 9: cairn.v1.SyncStatus
+	(*GetValidatorSetRequest)(nil), // 10: cairn.v1.GetValidatorSetRequest
+	(*ValidatorSet)(nil),           // 11: cairn.v1.ValidatorSet
+	(*Validator)(nil),              // 12: cairn.v1.Validator
+	(*ListEvidenceRequest)(nil),    // 13: cairn.v1.ListEvidenceRequest
+	(*ListEvidenceResponse)(nil),   // 14: cairn.v1.ListEvidenceResponse
+	(*EvidenceKind)(nil),           // 15: cairn.v1.EvidenceKind
+	(*Evidence)(nil),               // 16: cairn.v1.Evidence
+	(*SignedContent)(nil),          // 17: cairn.v1.SignedContent
+	(*durationpb.Duration)(nil),    // 18: google.protobuf.Duration
 }
 var file_cairn_v1_node_service_proto_depIdxs = []int32{
-	3,  // 0: cairn.v1.Chain.limits:type_name -> cairn.v1.Limits
-	12, // 1: cairn.v1.Limits.max_wait:type_name -> google.protobuf.Duration
+	4,  // 0: cairn.v1.Chain.limits:type_name -> cairn.v1.Limits
+	18, // 1: cairn.v1.Limits.max_wait:type_name -> google.protobuf.Duration
 	0,  // 2: cairn.v1.NodeStatus.role:type_name -> cairn.v1.NodeRole.Value
-	12, // 3: cairn.v1.SyncStatus.eta:type_name -> google.protobuf.Duration
-	11, // 4: cairn.v1.ValidatorSet.validators:type_name -> cairn.v1.Validator
-	1,  // 5: cairn.v1.NodeService.GetChain:input_type -> cairn.v1.GetChainRequest
-	5,  // 6: cairn.v1.NodeService.GetStatus:input_type -> cairn.v1.GetStatusRequest
-	7,  // 7: cairn.v1.NodeService.GetSyncStatus:input_type -> cairn.v1.GetSyncStatusRequest
-	9,  // 8: cairn.v1.NodeService.GetValidatorSet:input_type -> cairn.v1.GetValidatorSetRequest
-	2,  // 9: cairn.v1.NodeService.GetChain:output_type -> cairn.v1.Chain
-	6,  // 10: cairn.v1.NodeService.GetStatus:output_type -> cairn.v1.NodeStatus
-	8,  // 11: cairn.v1.NodeService.GetSyncStatus:output_type -> cairn.v1.SyncStatus
-	10, // 12: cairn.v1.NodeService.GetValidatorSet:output_type -> cairn.v1.ValidatorSet
-	9,  // [9:13] is the sub-list for method output_type
-	5,  // [5:9] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	18, // 3: cairn.v1.SyncStatus.eta:type_name -> google.protobuf.Duration
+	12, // 4: cairn.v1.ValidatorSet.validators:type_name -> cairn.v1.Validator
+	16, // 5: cairn.v1.ListEvidenceResponse.evidence:type_name -> cairn.v1.Evidence
+	1,  // 6: cairn.v1.Evidence.kind:type_name -> cairn.v1.EvidenceKind.Value
+	17, // 7: cairn.v1.Evidence.first:type_name -> cairn.v1.SignedContent
+	17, // 8: cairn.v1.Evidence.second:type_name -> cairn.v1.SignedContent
+	2,  // 9: cairn.v1.NodeService.GetChain:input_type -> cairn.v1.GetChainRequest
+	6,  // 10: cairn.v1.NodeService.GetStatus:input_type -> cairn.v1.GetStatusRequest
+	8,  // 11: cairn.v1.NodeService.GetSyncStatus:input_type -> cairn.v1.GetSyncStatusRequest
+	10, // 12: cairn.v1.NodeService.GetValidatorSet:input_type -> cairn.v1.GetValidatorSetRequest
+	13, // 13: cairn.v1.NodeService.ListEvidence:input_type -> cairn.v1.ListEvidenceRequest
+	3,  // 14: cairn.v1.NodeService.GetChain:output_type -> cairn.v1.Chain
+	7,  // 15: cairn.v1.NodeService.GetStatus:output_type -> cairn.v1.NodeStatus
+	9,  // 16: cairn.v1.NodeService.GetSyncStatus:output_type -> cairn.v1.SyncStatus
+	11, // 17: cairn.v1.NodeService.GetValidatorSet:output_type -> cairn.v1.ValidatorSet
+	14, // 18: cairn.v1.NodeService.ListEvidence:output_type -> cairn.v1.ListEvidenceResponse
+	14, // [14:19] is the sub-list for method output_type
+	9,  // [9:14] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_cairn_v1_node_service_proto_init() }
@@ -1095,8 +1516,8 @@ func file_cairn_v1_node_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cairn_v1_node_service_proto_rawDesc), len(file_cairn_v1_node_service_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   11,
+			NumEnums:      2,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

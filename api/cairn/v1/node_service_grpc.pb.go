@@ -23,6 +23,7 @@ const (
 	NodeService_GetStatus_FullMethodName       = "/cairn.v1.NodeService/GetStatus"
 	NodeService_GetSyncStatus_FullMethodName   = "/cairn.v1.NodeService/GetSyncStatus"
 	NodeService_GetValidatorSet_FullMethodName = "/cairn.v1.NodeService/GetValidatorSet"
+	NodeService_ListEvidence_FullMethodName    = "/cairn.v1.NodeService/ListEvidence"
 )
 
 // NodeServiceClient is the client API for NodeService service.
@@ -49,6 +50,11 @@ type NodeServiceClient interface {
 	// (VALIDATOR_SET_NOT_FOUND, for a height or an epoch that has not begun), OUT_OF_RANGE (HEIGHT_PRUNED),
 	// UNAVAILABLE (HEIGHT_NOT_REACHED).
 	GetValidatorSet(ctx context.Context, in *GetValidatorSetRequest, opts ...grpc.CallOption) (*ValidatorSet, error)
+	// Lists the evidence that this node has found of validators that signed twice, that of the newest rounds first. Other
+	// nodes may have found other evidence.
+	//
+	// Errors: INVALID_ARGUMENT (MALFORMED_REQUEST, INVALID_PAGE_TOKEN).
+	ListEvidence(ctx context.Context, in *ListEvidenceRequest, opts ...grpc.CallOption) (*ListEvidenceResponse, error)
 }
 
 type nodeServiceClient struct {
@@ -99,6 +105,16 @@ func (c *nodeServiceClient) GetValidatorSet(ctx context.Context, in *GetValidato
 	return out, nil
 }
 
+func (c *nodeServiceClient) ListEvidence(ctx context.Context, in *ListEvidenceRequest, opts ...grpc.CallOption) (*ListEvidenceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListEvidenceResponse)
+	err := c.cc.Invoke(ctx, NodeService_ListEvidence_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // NodeServiceServer is the server API for NodeService service.
 // All implementations must embed UnimplementedNodeServiceServer
 // for forward compatibility.
@@ -123,6 +139,11 @@ type NodeServiceServer interface {
 	// (VALIDATOR_SET_NOT_FOUND, for a height or an epoch that has not begun), OUT_OF_RANGE (HEIGHT_PRUNED),
 	// UNAVAILABLE (HEIGHT_NOT_REACHED).
 	GetValidatorSet(context.Context, *GetValidatorSetRequest) (*ValidatorSet, error)
+	// Lists the evidence that this node has found of validators that signed twice, that of the newest rounds first. Other
+	// nodes may have found other evidence.
+	//
+	// Errors: INVALID_ARGUMENT (MALFORMED_REQUEST, INVALID_PAGE_TOKEN).
+	ListEvidence(context.Context, *ListEvidenceRequest) (*ListEvidenceResponse, error)
 	mustEmbedUnimplementedNodeServiceServer()
 }
 
@@ -144,6 +165,9 @@ func (UnimplementedNodeServiceServer) GetSyncStatus(context.Context, *GetSyncSta
 }
 func (UnimplementedNodeServiceServer) GetValidatorSet(context.Context, *GetValidatorSetRequest) (*ValidatorSet, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetValidatorSet not implemented")
+}
+func (UnimplementedNodeServiceServer) ListEvidence(context.Context, *ListEvidenceRequest) (*ListEvidenceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListEvidence not implemented")
 }
 func (UnimplementedNodeServiceServer) mustEmbedUnimplementedNodeServiceServer() {}
 func (UnimplementedNodeServiceServer) testEmbeddedByValue()                     {}
@@ -238,6 +262,24 @@ func _NodeService_GetValidatorSet_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _NodeService_ListEvidence_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListEvidenceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServiceServer).ListEvidence(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NodeService_ListEvidence_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServiceServer).ListEvidence(ctx, req.(*ListEvidenceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // NodeService_ServiceDesc is the grpc.ServiceDesc for NodeService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -260,6 +302,10 @@ var NodeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetValidatorSet",
 			Handler:    _NodeService_GetValidatorSet_Handler,
+		},
+		{
+			MethodName: "ListEvidence",
+			Handler:    _NodeService_ListEvidence_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
