@@ -3,6 +3,7 @@ package docs_test
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/binary"
 	"strings"
 	"testing"
@@ -92,4 +93,75 @@ func voteBytes(t *testing.T, rule consensus.CommitRule, commits byte) {
 	if _, err := verifier.QC(sign(signing[1:])); err == nil {
 		t.Error("a certificate over other bytes passes")
 	}
+}
+
+// Signatures made over the bytes that the page describes are evidence that consensus accepts, of each kind.
+func TestEvidenceBytes(t *testing.T) {
+	p := readPage(t, "API.md")
+	seed := [signature.SeedSize]byte(bytes.Repeat([]byte{5}, signature.SeedSize))
+	private := ed25519.NewKeyFromSeed(seed[:])
+	key := signature.PublicKey(private.Public().(ed25519.PublicKey))
+	member := consensus.Validator{ID: consensus.IDOf(key), Name: "node0", Key: key, Power: 1}
+	set, err := consensus.NewValidatorSet([]consensus.Validator{member})
+	if err != nil {
+		t.Fatal(err)
+	}
+	domain := consensus.Domain{ChainID: "devnet-1f0a3c", Genesis: consensus.Hash{9}, Rule: consensus.TwoChain, Epoch: 1}
+	verifier := consensus.Verifier{Domain: domain, Set: set, Scheme: signature.NewEd25519()}
+	sign := func(kind string, what []byte) (sig signature.Signature) {
+		message := layout(t, p.only(t, "text statement"), map[string][]byte{
+			"domain": []byte(kind), "chainId": []byte(domain.ChainID), "genesisHash": domain.Genesis[:],
+			"commitRule": {byte(domain.Rule)}, "epoch": big64(uint64(domain.Epoch)),
+		})
+		copy(sig[:], ed25519.Sign(private, append(message, what...)))
+		return sig
+	}
+	place := consensus.EvidenceKey{Epoch: 1, Round: 47, Signer: member.ID}
+	header := func(height uint64) []byte {
+		return layout(t, p.only(t, "text header"), map[string][]byte{
+			"epoch": big64(1), "round": big64(47), "height": big64(height), "parentId": bytes.Repeat([]byte{1}, 32),
+			"parentRound": big64(46), "parentStateRoot": bytes.Repeat([]byte{2}, 32), "payloadRoot": bytes.Repeat([]byte{3}, 32),
+			"timestamp": big64(1767225600000), "proposer": member.ID[:], "skipped": nil,
+		})
+	}
+	vote := func(height uint64) []byte {
+		return append(voteContent(t, p, height), 0)
+	}
+	timeout := func(qcRound uint64) []byte {
+		return layout(t, p.only(t, "text timeout"), map[string][]byte{"round": big64(47), "qcRound": big64(qcRound)})
+	}
+	for kind, content := range map[consensus.EvidenceKind]func(uint64) []byte{
+		consensus.ProposalEvidence: header, consensus.VoteEvidence: vote, consensus.TimeoutEvidence: timeout,
+	} {
+		statement := func(n uint64) consensus.Statement {
+			s := consensus.Statement{EvidenceKey: place, Content: content(n)}
+			s.Kind = kind
+			what := s.Content
+			if kind == consensus.ProposalEvidence {
+				id := sha256.Sum256(append(text("cairn/block/v1"), s.Content...))
+				what = id[:]
+			}
+			s.Signature = sign("cairn/"+kind.String()+"/v1", what)
+			return s
+		}
+		evidence, ok := consensus.NewEvidence(statement(7), statement(8))
+		if !ok {
+			t.Fatalf("%v: no evidence", kind)
+		}
+		if _, err := verifier.Evidence(evidence); err != nil {
+			t.Errorf("%v: %v", kind, err)
+		}
+		wanted := map[consensus.EvidenceKind]string{consensus.ProposalEvidence: "cairn/block/v1", consensus.VoteEvidence: "cairn/vote-data/v1"}[kind]
+		if wanted != "" && consensus.Hash(sha256.Sum256(append(text(wanted), evidence.First.Content...))) != evidence.HashOf(evidence.First) {
+			t.Errorf("%v: its hash is another than the page says", kind)
+		}
+	}
+}
+
+// voteContent is the block and the parent of a vote of round 47.
+func voteContent(t *testing.T, p page, height uint64) []byte {
+	info := func(round consensus.Round, height uint64) []byte {
+		return infoBytes(t, p, consensus.BlockInfo{Epoch: 1, Round: round, ID: consensus.Hash{1}, Height: consensus.Height(height)})
+	}
+	return append(info(47, height), info(40, height-1)...)
 }
