@@ -143,7 +143,7 @@ func NewEvidence(a, b Statement) (*Evidence, bool) {
 // ID names what was signed by whom. The signatures are no part of it: a signer can make many for one content.
 func (e *Evidence) ID() Hash {
 	return hashOf(kindEvidence, func(w *canonical.Writer) {
-		e.EvidenceKey.write(w)
+		e.writeKey(w)
 		w.VarBytes(e.First.Content)
 		w.VarBytes(e.Second.Content)
 	})
@@ -168,7 +168,7 @@ func (e *Evidence) String() string {
 		e.HashOf(e.Second).Short())
 }
 
-func (k EvidenceKey) write(w *canonical.Writer) {
+func (k EvidenceKey) writeKey(w *canonical.Writer) {
 	w.Uint64(uint64(k.Epoch))
 	w.Uint64(uint64(k.Round))
 	w.Fixed(k.Signer[:])
@@ -178,7 +178,7 @@ func (k EvidenceKey) write(w *canonical.Writer) {
 // Encode returns the canonical bytes: at most MaxEvidenceBytes.
 func (e *Evidence) Encode() []byte {
 	w := canonical.NewWriter(MaxEvidenceBytes)
-	e.EvidenceKey.write(w)
+	e.writeKey(w)
 	for _, s := range []SignedContent{e.First, e.Second} {
 		w.VarBytes(s.Content)
 		w.Fixed(s.Signature[:])

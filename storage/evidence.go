@@ -133,7 +133,7 @@ func parseEvidenceKey(raw []byte) (k consensus.EvidenceKey, err error) {
 func (e EvidenceRecord) encode() []byte {
 	w := canonical.NewWriter(8 + 4 + consensus.MaxEvidenceBytes)
 	w.Uint64(uint64(e.Seen))
-	w.VarBytes(e.Evidence.Encode())
+	w.VarBytes(e.Encode())
 	return w.Bytes()
 }
 

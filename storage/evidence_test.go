@@ -122,7 +122,7 @@ func TestEvidencePerValidator(t *testing.T) {
 // TestEvidenceLimit: MaxEvidence pieces are kept, and no more.
 func TestEvidenceLimit(t *testing.T) {
 	w := newWorld(t)
-	s, kv := w.openMemory()
+	_, kv := w.openMemory()
 	template := w.accuse(0, 3).Get()
 	full := storage.NewBatch(storage.StepEvidence)
 	for i := range storage.MaxEvidence - 1 { // of validators of other sets, as earlier epochs leave them behind
@@ -133,7 +133,7 @@ func TestEvidenceLimit(t *testing.T) {
 	if err := kv.Write(full, true); err != nil {
 		t.Fatal(err)
 	}
-	s = w.open(kv)
+	s := w.open(kv)
 	saveEvidence(t, s, w.accuse(1, 3), 1, true)
 	saveEvidence(t, s, w.accuse(2, 3), 1, false)
 	s = w.open(kv)
