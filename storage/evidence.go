@@ -30,26 +30,37 @@ type EvidenceRecord struct {
 // of reading.
 func (s *Store) SaveEvidence(e consensus.Verified[*consensus.Evidence], seen consensus.Timestamp) (bool, error) {
 	piece := e.Get()
-	key := evidenceKey(piece.EvidenceKey)
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if s.failed != nil {
 		return false, s.failed
 	}
-	stored, err := s.kv.Get(key)
-	if err != nil || stored != nil {
+	if wanted, err := s.wantsEvidence(piece.EvidenceKey); err != nil || !wanted {
 		return false, err
 	}
-	if s.evidence.total >= MaxEvidence || s.evidence.of[piece.Signer] >= MaxEvidencePerValidator {
-		return false, nil
-	}
 	batch := NewBatch(StepEvidence)
-	batch.Put(key, EvidenceRecord{piece, seen}.encode())
+	batch.Put(evidenceKey(piece.EvidenceKey), EvidenceRecord{piece, seen}.encode())
 	if err := s.apply(batch, false); err != nil {
 		return false, err
 	}
 	s.evidence.add(piece.Signer)
 	return true, nil
+}
+
+// WantsEvidence reports whether SaveEvidence would store a piece under this key. Errors are those of reading.
+func (s *Store) WantsEvidence(key consensus.EvidenceKey) (bool, error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.wantsEvidence(key)
+}
+
+// wantsEvidence is WantsEvidence for a caller that holds s.writing.
+func (s *Store) wantsEvidence(key consensus.EvidenceKey) (bool, error) {
+	if s.evidence.total >= MaxEvidence || s.evidence.of[key.Signer] >= MaxEvidencePerValidator {
+		return false, nil
+	}
+	stored, err := s.kv.Get(evidenceKey(key))
+	return err == nil && stored == nil, err
 }
 
 // evidenceCount is how many pieces are stored. Guarded by Store.writing.

@@ -31,6 +31,9 @@ func (w *world) accuse(i int, round consensus.Round, more ...byte) consensus.Ver
 
 func saveEvidence(t *testing.T, s *storage.Store, e consensus.Verified[*consensus.Evidence], seen consensus.Timestamp, want bool) {
 	t.Helper()
+	if wanted, err := s.WantsEvidence(e.Get().EvidenceKey); err != nil || wanted != want {
+		t.Fatalf("%v is wanted: %v, %v, want %v", e.Get(), wanted, err, want)
+	}
 	if isNew, err := s.SaveEvidence(e, seen); err != nil || isNew != want {
 		t.Fatalf("saving %v: new %v, %v, want %v", e.Get(), isNew, err, want)
 	}

@@ -7,6 +7,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -116,10 +117,7 @@ func (e *Engine) settle() error {
 func (e *Engine) carryOut(effects core.Effects) error {
 	if effects.Halt != nil {
 		e.observe(effects.Notes)
-		if err := e.keepEvidence(effects.Notes); err != nil { // now: the queue of commits will not be worked off
-			return err
-		}
-		return fmt.Errorf("consensus halts: %w", effects.Halt)
+		return errors.Join(fmt.Errorf("consensus halts: %w", effects.Halt), e.keepEvidence(effects.Notes))
 	}
 	if err := e.save(effects.Save); err != nil {
 		return err
@@ -145,9 +143,8 @@ func (e *Engine) carryOut(effects core.Effects) error {
 	for _, id := range effects.Forget {
 		delete(e.outcomes, id)
 	}
-	e.queueEvidence(effects.Notes)
 	e.observe(effects.Notes)
-	return nil
+	return e.keepEvidence(effects.Notes)
 }
 
 // save makes blocks and certificates durable, then the safety record: in this order a record never speaks of a block

@@ -248,7 +248,7 @@ func (l *wireLog) durable(v *validator, what string, covers func(safety.State) b
 
 // holds reports whether v has b, and nothing that a crash could take.
 func (l *wireLog) holds(v *validator, b *consensus.Block) bool {
-	if v.kv.Unsynced() > 0 {
+	if v.kv.Unsynced(storage.StepEvidence) > 0 {
 		return false
 	}
 	if v.store.Tip().Round >= b.Round {

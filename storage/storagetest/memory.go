@@ -21,8 +21,14 @@ type Memory struct {
 	readers  map[uint64]int       // snapshots by the write they read
 	deleted  []string             // keys that were deleted while a snapshot could see them
 	durable  map[string][]byte
-	unsynced [][]storage.Op // written and not durable, oldest first
+	unsynced []unsynced // written and not durable, oldest first
 	closed   error
+}
+
+// unsynced is a batch that is not durable.
+type unsynced struct {
+	step storage.Step
+	ops  []storage.Op
 }
 
 // version is the value of a key from write seq on; nil when it was deleted.
@@ -39,11 +45,16 @@ func NewMemory(reached Reached) *Memory {
 	}
 }
 
-// Unsynced returns how many batches a crash can take.
-func (m *Memory) Unsynced() int {
+// Unsynced returns how many batches a crash can take, those of the steps not counted that may be lost.
+func (m *Memory) Unsynced(mayBeLost ...storage.Step) (n int) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return len(m.unsynced)
+	for _, u := range m.unsynced {
+		if !slices.Contains(mayBeLost, u.step) {
+			n++
+		}
+	}
+	return n
 }
 
 // Crash ends m, every use of which is ErrCrashed from then on, and returns what the next process finds: what was durable
@@ -55,8 +66,8 @@ func (m *Memory) Crash(keep int, reached Reached) *Memory {
 	for key, value := range m.durable {
 		next.durable[key] = value
 	}
-	for _, ops := range m.unsynced[:min(keep, len(m.unsynced))] {
-		applyTo(next.durable, ops)
+	for _, u := range m.unsynced[:min(keep, len(m.unsynced))] {
+		applyTo(next.durable, u.ops)
 	}
 	for key, value := range next.durable {
 		next.values[key] = []version{{value: value}}
@@ -73,7 +84,7 @@ func (m *Memory) Write(b *storage.Batch, sync bool) error {
 	if err := m.reached.at(step, Begin); err != nil {
 		return err
 	}
-	if err := m.apply(copyOps(b.Ops())); err != nil {
+	if err := m.apply(unsynced{b.Step, copyOps(b.Ops())}); err != nil {
 		return err
 	}
 	if err := m.reached.at(step, Written); err != nil || !sync {
@@ -97,15 +108,15 @@ func copyOps(ops []storage.Op) []storage.Op {
 	return out
 }
 
-func (m *Memory) apply(ops []storage.Op) error {
+func (m *Memory) apply(u unsynced) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed != nil {
 		return m.closed
 	}
-	m.unsynced = append(m.unsynced, ops)
+	m.unsynced = append(m.unsynced, u)
 	m.seq++
-	for _, op := range ops {
+	for _, op := range u.ops {
 		key := string(op.Key)
 		old := m.values[key]
 		if old == nil {
@@ -149,8 +160,8 @@ func (m *Memory) sync() error {
 	if m.closed != nil {
 		return m.closed
 	}
-	for _, ops := range m.unsynced {
-		applyTo(m.durable, ops)
+	for _, u := range m.unsynced {
+		applyTo(m.durable, u.ops)
 	}
 	m.unsynced = nil
 	return nil
