@@ -1,10 +1,12 @@
 package engine_test
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/cairnchain/cairn/app/counter"
 	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/consensus/core"
 	"github.com/cairnchain/cairn/storage"
 )
 
@@ -74,5 +76,39 @@ func evidenceIsStored(t *testing.T, rule consensus.CommitRule) {
 	}
 	if none := other.evidence(); len(none) != 0 {
 		t.Fatalf("evidence in one vote: %v", none)
+	}
+}
+
+// TestHaltKeepsEvidence: two certificates of one round stop the engine, and the evidence against everybody who signed both
+// is stored: more than a third.
+func TestHaltKeepsEvidence(t *testing.T) { underBothRules(t, haltKeepsEvidence) }
+
+func haltKeepsEvidence(t *testing.T, rule consensus.CommitRule) {
+	w := newWorld(t, rule, 4)
+	w.submit(counter.Tx("a", 0))
+	w.run("commit", w.everyLiving("a", 1))
+	victim := w.members[0]
+	high := victim.engine.Status().HighQC
+	data := high.Data
+	data.Block.StateRoot[0] ^= 1
+	var parts []consensus.SignedBy
+	for _, m := range w.members[1:] {
+		identity := consensus.Identity{ID: m.id, Domain: w.genesis.Domain(), Signer: m.signer}
+		parts = append(parts, consensus.SignedBy{Signer: m.id, Signature: identity.Vote(&consensus.Vote{Data: data}).Get().Signature})
+	}
+	rival := consensus.NewQC(data, parts)
+	task, err := victim.engine.Verify(w.members[1].id, &consensus.Message{Sync: &consensus.SyncInfo{HighQC: rival}})
+	must(t, err)
+	if err := task(victim.engine); !errors.Is(err, core.ErrConflict) {
+		t.Fatalf("the engine goes on: %v", err)
+	}
+	accused := victim.evidence()
+	for _, e := range accused {
+		if e.Round != high.Round() || e.Kind != consensus.VoteEvidence || e.Signer == victim.id {
+			t.Errorf("evidence %v", e)
+		}
+	}
+	if len(accused) != 2 && len(accused) != 3 { // three of four signed each certificate
+		t.Errorf("%d are accused of two QCs", len(accused))
 	}
 }
