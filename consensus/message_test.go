@@ -108,6 +108,10 @@ func TestVerifyVote(t *testing.T) {
 		"commits itself":         {data: change(func(d *consensus.VoteData) { d.Commit = d.Block }), want: consensus.ErrInvalid},
 		"commits another state":  {data: change(func(d *consensus.VoteData) { d.Commit.StateRoot[0] ^= 1 }), want: consensus.ErrInvalid},
 		"commits in spite a gap": {data: change(func(d *consensus.VoteData) { d.Block.Round++ }), want: consensus.ErrInvalid},
+		"height wraps around": {data: change(func(d *consensus.VoteData) {
+			d.Block.Height, d.Parent.Height = 0, ^consensus.Height(0)
+			d.Commit = d.Parent
+		}), want: consensus.ErrInvalid},
 	} {
 		_, err := w.v.Vote(w.Vote(2, c.data))
 		expect(t, name, err, c.want)

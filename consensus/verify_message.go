@@ -47,7 +47,7 @@ func checkLink(b *Block) error {
 	switch {
 	case b.Parent != parent.ID, b.ParentRound != parent.Round, b.ParentStateRoot != parent.StateRoot:
 		return fmt.Errorf("block %v does not name the parent %v that its QC certifies: %w", b, parent, ErrInvalid)
-	case b.Height != parent.Height+1:
+	case !b.Height.follows(parent.Height):
 		return fmt.Errorf("block %v: parent is at height %d: %w", b, parent.Height, ErrInvalid)
 	case b.Round <= parent.Round:
 		return fmt.Errorf("block %v: parent is of round %d: %w", b, parent.Round, ErrInvalid)

@@ -49,7 +49,7 @@ func (d VoteData) check(dom Domain) error {
 	switch {
 	case d.Block.Epoch != dom.Epoch || d.Parent.Epoch != dom.Epoch:
 		return fmt.Errorf("vote data of epoch %d, ours is %d: %w", d.Block.Epoch, dom.Epoch, ErrWrongEpoch)
-	case d.Block.Round <= d.Parent.Round || d.Block.Height != d.Parent.Height+1 || d.Block.ID.IsZero():
+	case d.Block.Round <= d.Parent.Round || !d.Block.Height.follows(d.Parent.Height) || d.Block.ID.IsZero():
 		return fmt.Errorf("vote data: %v does not follow its parent %v: %w", d.Block, d.Parent, ErrInvalid)
 	case d.Block.Timestamp <= d.Parent.Timestamp:
 		return fmt.Errorf("vote data: timestamp of %v is not above its parent's: %w", d.Block, ErrInvalid)

@@ -24,6 +24,9 @@ type Round uint64
 // Height is the position of a block in its chain; consecutive, unlike rounds. Genesis is height 0.
 type Height uint64
 
+// follows reports whether h is parent's next; none follows the largest.
+func (h Height) follows(parent Height) bool { return h != 0 && h-1 == parent }
+
 // Epoch is a period with a constant validator set. The first is FirstEpoch.
 type Epoch uint64
 
