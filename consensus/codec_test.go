@@ -18,6 +18,7 @@ import (
 type codec struct {
 	name    string
 	samples [][]byte
+	decode  func([]byte) (any, error)
 	again   func([]byte) (encoded []byte, value any, err error) // decodes and encodes
 	values  []any
 }
@@ -28,6 +29,7 @@ func codecOf[T any](name string, encode func(T) []byte, decode func([]byte) (T, 
 		c.samples = append(c.samples, encode(v))
 		c.values = append(c.values, v)
 	}
+	c.decode = func(raw []byte) (any, error) { return decode(raw) }
 	c.again = func(raw []byte) ([]byte, any, error) {
 		v, err := decode(raw)
 		if err != nil {

@@ -12,23 +12,55 @@ import (
 
 var ranges = compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
 
+// What RFC 6962, 2.1 puts before a leaf and before a node.
+const (
+	leafPrefix = 0
+	nodePrefix = 1
+)
+
 // MerkleRoot is the RFC 6962 tree head over the leaves' data, in order.
 func MerkleRoot(leaves [][]byte) Hash {
-	r := ranges.NewEmptyRange(0)
-	for _, leaf := range leaves {
-		mustMerkle(r.Append(rfc6962.DefaultHasher.HashLeaf(leaf), nil))
+	level, h := make([]Hash, len(leaves)), sha256.New()
+	for i, leaf := range leaves {
+		h.Reset()
+		h.Write([]byte{leafPrefix})
+		h.Write(leaf)
+		h.Sum(level[i][:0])
 	}
-	return rangeRoot(r)
+	return fold(level)
 }
 
 // PayloadRoot is the MerkleRoot over the SHA-256 of each transaction as carried, signature included (P6).
 func PayloadRoot(payload [][]byte) Hash {
-	leaves := make([][]byte, len(payload))
+	level := make([]Hash, len(payload))
+	leaf := [1 + HashSize]byte{leafPrefix}
 	for i, tx := range payload {
 		sum := sha256.Sum256(tx)
-		leaves[i] = sum[:]
+		copy(leaf[1:], sum[:])
+		level[i] = sha256.Sum256(leaf[:])
 	}
-	return MerkleRoot(leaves)
+	return fold(level)
+}
+
+// fold takes the hashes of the leaves, which it overwrites, to the tree head: level by level, the odd one at the end
+// goes up as it is. It allocates nothing, for a block of empty transactions has thousands of leaves and few bytes.
+func fold(level []Hash) Hash {
+	if len(level) == 0 {
+		return sha256.Sum256(nil)
+	}
+	node := [1 + 2*HashSize]byte{nodePrefix}
+	for len(level) > 1 {
+		for i := 0; i+1 < len(level); i += 2 {
+			copy(node[1:], level[i][:])
+			copy(node[1+HashSize:], level[i+1][:])
+			level[i/2] = sha256.Sum256(node[:])
+		}
+		if last := len(level) - 1; last%2 == 0 {
+			level[last/2] = level[last]
+		}
+		level = level[:(len(level)+1)/2]
+	}
+	return level[0]
 }
 
 func rangeRoot(r *compact.Range) Hash {
