@@ -40,3 +40,25 @@ func FuzzDecodeTimeout(f *testing.F)   { fuzz(f, "timeout") }
 func FuzzDecodeProposal(f *testing.F)  { fuzz(f, "proposal") }
 func FuzzDecodeSyncInfo(f *testing.F)  { fuzz(f, "sync info") }
 func FuzzDecodeHistory(f *testing.F)   { fuzz(f, "history") }
+
+// FuzzParseText: a hash, a validator id and a commit rule each have one text.
+func FuzzParseText(f *testing.F) {
+	f.Add(consensus.Hash{1}.String())
+	f.Add(consensus.ValidatorID{1}.String())
+	for _, rule := range consensus.CommitRules() {
+		f.Add(rule.String())
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		h, errHash := consensus.ParseHash(text)
+		id, errID := consensus.ParseValidatorID(text)
+		rule, errRule := consensus.ParseCommitRule(text)
+		for what, c := range map[string]struct {
+			err   error
+			again string
+		}{"hash": {errHash, h.String()}, "validator id": {errID, id.String()}, "commit rule": {errRule, rule.String()}} {
+			if c.err == nil && c.again != text || c.err != nil && !errors.Is(c.err, consensus.ErrMalformed) {
+				t.Errorf("%s %q: %q, %v", what, text, c.again, c.err)
+			}
+		}
+	})
+}

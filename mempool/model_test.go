@@ -371,10 +371,9 @@ func (r *run) compare() {
 	}
 }
 
-// Random lives of a pool: it answers as the naive one does, and every index holds exactly what it should.
-func TestPoolAgreesWithItsModel(t *testing.T) {
-	codes := map[Code]int{}
-	rapid.Check(t, func(rt *rapid.T) {
+// life is a random life of a pool; it counts what became of the transactions.
+func life(codes map[Code]int) func(*rapid.T) {
+	return func(rt *rapid.T) {
 		limits := Limits{
 			Transactions: rapid.IntRange(1, 10).Draw(rt, "transactions"), Bytes: rapid.IntRange(40, 400).Draw(rt, "bytes"),
 			PerAccount: rapid.IntRange(1, 6).Draw(rt, "per account"), TTL: 10 * time.Second,
@@ -406,7 +405,19 @@ func TestPoolAgreesWithItsModel(t *testing.T) {
 			}
 			r.compare()
 		}
-	})
+	}
+}
+
+// FuzzPool lets the fuzzer choose the life.
+func FuzzPool(f *testing.F) {
+	f.Add([]byte{})
+	f.Fuzz(rapid.MakeFuzz(life(map[Code]int{})))
+}
+
+// Random lives of a pool: it answers as the naive one does, and every index holds exactly what it should.
+func TestPoolAgreesWithItsModel(t *testing.T) {
+	codes := map[Code]int{}
+	rapid.Check(t, life(codes))
 	for c := Accepted; c <= Invalid; c++ {
 		if codes[c] == 0 && c != FeeTooLow {
 			t.Errorf("no transaction was ever %v: %v", c, codes)

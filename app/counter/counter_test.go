@@ -73,3 +73,20 @@ func TestCounterRefuses(t *testing.T) {
 		t.Error("a document was taken")
 	}
 }
+
+// FuzzCheck: a transaction is refused, or is the one text of what it counts.
+func FuzzCheck(f *testing.F) {
+	f.Add([]byte(Tx("name", 0)))
+	f.Add([]byte("a 00"))
+	f.Add([]byte(" 1"))
+	f.Fuzz(func(t *testing.T, tx []byte) {
+		info, err := Counter{}.Check(memory{}, tx)
+		var rejection *app.Rejection
+		if err != nil && !errors.As(err, &rejection) {
+			t.Fatalf("untyped %v", err)
+		}
+		if err == nil && string(Tx(info.Sender, info.Sequence)) != string(tx) {
+			t.Errorf("%q counts %q, %d", tx, info.Sender, info.Sequence)
+		}
+	})
+}

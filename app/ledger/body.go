@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/bits"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -80,6 +81,9 @@ func DecodeBody(prefix string, raw []byte) (Body, error) {
 }
 
 func decodeBody(prefix string, raw []byte) (b Body, rejection *app.Rejection) {
+	if n := countOutputs(raw); n > MaxOutputs {
+		return b, malformed("transfer.outputs: has %d entries, want 1 to %d", n, MaxOutputs)
+	}
 	var m cairnv1.TransactionBody
 	if err := proto.Unmarshal(raw, &m); err != nil {
 		return b, malformed("the body is no cairn.v1.TransactionBody (is it base64 of the protobuf bytes?)")
@@ -116,8 +120,8 @@ func (b *Body) setTransfer(prefix string, transfer *cairnv1.Transfer) *app.Rejec
 		return malformed("transfer: has an unknown field")
 	}
 	outputs := transfer.GetOutputs()
-	if len(outputs) == 0 || len(outputs) > MaxOutputs {
-		return malformed("transfer.outputs: has %d entries, want 1 to %d", len(outputs), MaxOutputs)
+	if len(outputs) == 0 {
+		return malformed("transfer.outputs: has 0 entries, want 1 to %d", MaxOutputs)
 	}
 	b.Outputs = make([]Output, len(outputs))
 	cost := b.Fee
@@ -139,6 +143,39 @@ func (b *Body) setTransfer(prefix string, transfer *cairnv1.Transfer) *app.Rejec
 		b.Outputs[i] = Output{To: to, Amount: o.GetAmount()}
 	}
 	return nil
+}
+
+// The numbers of the fields in transaction.proto in which outputs lie.
+const (
+	fieldTransfer = protowire.Number(7) // TransactionBody.transfer
+	fieldOutputs  = protowire.Number(1) // Transfer.outputs
+)
+
+// countOutputs counts the outputs of a body before it is decoded: an empty one has two bytes there and a hundred in
+// memory. Transfers that appear twice are merged, so all count. Bytes that are no body count as far as they can be read.
+func countOutputs(raw []byte) (count int) {
+	eachField(raw, fieldTransfer, func(transfer []byte) {
+		eachField(transfer, fieldOutputs, func([]byte) { count++ })
+	})
+	return count
+}
+
+func eachField(raw []byte, want protowire.Number, f func([]byte)) {
+	for len(raw) > 0 {
+		number, kind, n := protowire.ConsumeTag(raw)
+		if n < 0 {
+			return
+		}
+		raw = raw[n:]
+		if n = protowire.ConsumeFieldValue(number, kind, raw); n < 0 {
+			return
+		}
+		if number == want && kind == protowire.BytesType {
+			value, _ := protowire.ConsumeBytes(raw)
+			f(value)
+		}
+		raw = raw[n:]
+	}
 }
 
 func hasUnknown(m protoreflect.Message) bool { return len(m.GetUnknown()) != 0 }

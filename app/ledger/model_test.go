@@ -115,11 +115,12 @@ func (s step) tx(t testing.TB) app.Tx {
 	return tx
 }
 
-// Random chains of blocks, invalid ones among them: the ledger agrees with the model about validity, receipts and
-// every account; the supply is conserved; what Prepare keeps of the candidates is a valid block.
-func TestLedgerAgreesWithItsModel(t *testing.T) {
-	valid, invalidBlocks, failed := 0, 0, 0
-	rapid.Check(t, func(rt *rapid.T) {
+// blocksMet counts blocks by what became of them, and failed transfers in valid ones.
+type blocksMet struct{ valid, invalid, failed int }
+
+// chainOf is a random chain of blocks.
+func chainOf(t testing.TB, met *blocksMet) func(*rapid.T) {
+	return func(rt *rapid.T) {
 		balances := rapid.SliceOfN(rapid.Uint64Range(0, 2000), modelAccounts, modelAccounts).Draw(rt, "balances")
 		l, state := newChain(t, balances...)
 		m := newModel(balances)
@@ -146,26 +147,39 @@ func TestLedgerAgreesWithItsModel(t *testing.T) {
 				rt.Fatalf("the model says valid=%v, the ledger %v", ok, err)
 			}
 			if !ok {
-				invalidBlocks++
+				met.invalid++
 				continue
 			}
-			valid++
+			met.valid++
 			for i, r := range result.Receipts {
 				if r.Code != codes[i] || r.Fee != steps[i].fee {
 					rt.Fatalf("receipt %d: %+v, the model says %d", i, r, codes[i])
 				}
 				if r.Code != CodeOK {
-					failed++
+					met.failed++
 				}
 			}
 			state.commit(result.Changes)
 			wantSame(rt, m, state, supply)
 		}
-	})
+	}
+}
+
+// FuzzLedger lets the fuzzer choose the chain.
+func FuzzLedger(f *testing.F) {
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, raw []byte) { rapid.MakeFuzz(chainOf(t, &blocksMet{}))(t, raw) })
+}
+
+// Random chains of blocks, invalid ones among them: the ledger agrees with the model about validity, receipts and
+// every account; the supply is conserved; what Prepare keeps of the candidates is a valid block.
+func TestLedgerAgreesWithItsModel(t *testing.T) {
+	var met blocksMet
+	rapid.Check(t, chainOf(t, &met))
 	// A run that never met a kind of block proves nothing about it.
-	t.Logf("%d valid blocks, %d invalid, %d failed transfers", valid, invalidBlocks, failed)
-	if valid < 50 || invalidBlocks < 50 || failed < 10 {
-		t.Errorf("too little work: %d valid blocks, %d invalid, %d failed transfers", valid, invalidBlocks, failed)
+	t.Logf("%+v", met)
+	if met.valid < 50 || met.invalid < 50 || met.failed < 10 {
+		t.Errorf("too little work: %+v", met)
 	}
 }
 

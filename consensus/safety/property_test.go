@@ -37,12 +37,12 @@ var papers = map[consensus.CommitRule]paper{
 // written down once more, and the whole run with what it is all for: one vote, one timeout, one proposal a round.
 func TestRulesAgainstPaper(t *testing.T) {
 	for rule, paper := range papers {
-		t.Run(rule.String(), func(t *testing.T) { againstPaper(t, safety.ForChain(rule), paper) })
+		t.Run(rule.String(), func(t *testing.T) { rapid.Check(t, againstPaper(safety.ForChain(rule), paper)) })
 	}
 }
 
-func againstPaper(t *testing.T, rules safety.Rules, paper paper) {
-	rapid.Check(t, func(t *rapid.T) {
+func againstPaper(rules safety.Rules, paper paper) func(*rapid.T) {
+	return func(t *rapid.T) {
 		round := rapid.Custom(func(t *rapid.T) consensus.Round { return consensus.Round(rapid.Uint64Range(1, 9).Draw(t, "round")) })
 		s := safety.Initial(epoch)
 		votes, timeouts, proposals := map[consensus.Round]consensus.VoteData{}, map[consensus.Round]*consensus.Timeout{}, map[consensus.Round]consensus.Hash{}
@@ -112,5 +112,14 @@ func againstPaper(t *testing.T, rules safety.Rules, paper paper) {
 				t.Fatalf("%+v forgets what %+v knew", s, before)
 			}
 		}
-	})
+	}
 }
+
+// fuzzRules lets the fuzzer choose the requests.
+func fuzzRules(f *testing.F, rule consensus.CommitRule) {
+	f.Add([]byte{})
+	f.Fuzz(rapid.MakeFuzz(againstPaper(safety.ForChain(rule), papers[rule])))
+}
+
+func FuzzTwoChainRules(f *testing.F)   { fuzzRules(f, consensus.TwoChain) }
+func FuzzThreeChainRules(f *testing.F) { fuzzRules(f, consensus.ThreeChain) }

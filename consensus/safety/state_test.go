@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/consensus/canonical/canonicaltest"
 	"github.com/cairnchain/cairn/consensus/consensustest"
 	"github.com/cairnchain/cairn/consensus/safety"
 )
@@ -92,5 +93,12 @@ func FuzzDecode(f *testing.F) {
 		if !bytes.Equal(s.Encode(), raw) {
 			t.Fatal("two encodings of one state")
 		}
+	})
+}
+
+// TestDecodeAllocatesLittle: lengths in the record are not believed.
+func TestDecodeAllocatesLittle(t *testing.T) {
+	canonicaltest.Bounded(t, "FuzzDecode", [][]byte{fullState().Encode(), safety.Initial(epoch).Encode()}, func(raw []byte) {
+		_, _ = safety.Decode(raw)
 	})
 }

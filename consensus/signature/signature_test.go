@@ -280,3 +280,21 @@ func TestPrivateKeyIsNeverPrinted(t *testing.T) {
 		t.Errorf("the zero key prints %s", text)
 	}
 }
+
+// FuzzParse: a key and a signature each have one text.
+func FuzzParse(f *testing.F) {
+	key := NewPrivateKey([SeedSize]byte{1})
+	f.Add(key.Public().String())
+	f.Add(key.Sign(nil).String())
+	f.Add(strings.ToUpper(key.Public().String()))
+	f.Fuzz(func(t *testing.T, text string) {
+		k, err := ParsePublicKey(text)
+		if err == nil && k.String() != text || err != nil && !errors.Is(err, ErrMalformed) {
+			t.Errorf("%q is the key %v, %v", text, k, err)
+		}
+		s, err := Parse(text)
+		if err == nil && s.String() != text || err != nil && !errors.Is(err, ErrMalformed) {
+			t.Errorf("%q is the signature %v, %v", text, s, err)
+		}
+	})
+}
