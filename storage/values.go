@@ -85,13 +85,18 @@ func (c certificates) encode() []byte {
 
 func decodeCertificates(b []byte) (c certificates, err error) {
 	r := canonical.NewReader(b)
-	if c.QC, err = consensus.DecodeQC(r.VarBytes(maxStoredQC)); err != nil {
+	qc := r.VarBytes(maxStoredQC)
+	if c.QC, err = consensus.DecodeQC(qc); err != nil {
 		return certificates{}, err
 	}
 	c.Proof = c.QC
 	if r.Bool() {
-		if c.Proof, err = consensus.DecodeQC(r.VarBytes(maxStoredQC)); err != nil {
+		proof := r.VarBytes(maxStoredQC)
+		if c.Proof, err = consensus.DecodeQC(proof); err != nil {
 			return certificates{}, err
+		}
+		if bytes.Equal(qc, proof) {
+			r.Fail(canonical.ErrNotCanonical)
 		}
 	}
 	return c, r.Close()
