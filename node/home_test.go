@@ -344,3 +344,28 @@ func TestHomeErrorsSayWhatToDo(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// FuzzNetworkFile: whatever stands in the file, its homes are inside the folder.
+func FuzzNetworkFile(f *testing.F) {
+	f.Add([]byte(`{"kind":"devnet","chainId":"c","nodes":["node0","node1"]}`))
+	f.Add([]byte(`{"nodes":["../x"]}`))
+	f.Add([]byte(`{"nodes":["/x",".",""]}`))
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if err := os.WriteFile(filepath.Join(dir, networkFile), raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		n, err := OpenNetwork(dir)
+		if err != nil {
+			if !errors.Is(err, ErrNoHome) {
+				t.Fatalf("untyped %v", err)
+			}
+			return
+		}
+		for _, home := range n.Homes() {
+			if parent := filepath.Dir(string(home)); parent != dir {
+				t.Errorf("%q is not in %q", home, dir)
+			}
+		}
+	})
+}

@@ -348,3 +348,19 @@ func FuzzSettingsFile(f *testing.F) {
 		}
 	})
 }
+
+// FuzzSize: a size is refused, or is read again as it prints.
+func FuzzSize(f *testing.F) {
+	for _, text := range []string{"0", "1023", "1KiB", " 4 MiB ", "9007199254740991KiB", "8589934592GiB", "-1", "0x10", "1_0"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var s, again Size
+		if s.UnmarshalText([]byte(text)) != nil {
+			return
+		}
+		if err := again.UnmarshalText([]byte(s.String())); err != nil || again != s || s < 0 {
+			t.Errorf("%q is %d, prints as %q, which is %d, %v", text, int64(s), s, int64(again), err)
+		}
+	})
+}

@@ -319,14 +319,49 @@ func TestNewKeysDiffer(t *testing.T) {
 	}
 }
 
+// FuzzKeyFile: a file is refused, or names the key whose public key it holds; what then opens is that key, and the file
+// that would be written of it is read as the same.
 func FuzzKeyFile(f *testing.F) {
 	f.Add([]byte(`{"type":"wallet","address":"cairn1x","publicKey":"","secret":""}`))
+	for _, kind := range []Kind{Wallet, Validator} {
+		path := filepath.Join(f.TempDir(), "key.json")
+		if err := CreatePlain(path, testKey(kind, 7)); err != nil {
+			f.Fatal(err)
+		}
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+		f.Add(raw[:len(raw)/2])
+		f.Add(append(raw[:len(raw):len(raw)], raw...))
+		f.Add(bytes.Replace(raw, []byte("plain"), []byte("Plain"), 1))
+	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var file File
-		if file.parse(raw) == nil && file.Plain {
-			if key, err := file.Unlock(Passphrase{}); err == nil && key.Public() != file.PublicKey {
-				t.Error("the secret is not that of the public key")
+		if file.parse(raw) != nil {
+			return
+		}
+		if file.Label != labelOf(file.Kind, prefixOf(file.content.Address), file.PublicKey) {
+			t.Errorf("%q is not the name of %v", file.Label, file.PublicKey)
+		}
+		if !file.Plain {
+			return
+		}
+		key, err := file.Unlock(Passphrase{})
+		if err != nil {
+			if !errors.Is(err, ErrMalformed) {
+				t.Errorf("untyped %v", err)
 			}
+			return
+		}
+		if key.Public() != file.PublicKey || key.Label() != file.Label {
+			t.Error("the secret is not that of the public key")
+		}
+		again := public(key)
+		again.Plain, again.Secret = file.content.Plain, strings.ToLower(file.content.Secret)
+		if was := file.content; again.Type != was.Type || again.Address != was.Address || again.ID != was.ID || again.PublicKey != was.PublicKey {
+			t.Errorf("%+v is written as %+v", was, again)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -78,8 +79,13 @@ func parseEndpoint(endpoint string) (string, error) {
 	if host == "" || port == "" {
 		return wrong("host or port is empty")
 	}
-	if _, err := net.LookupPort("tcp", port); err != nil {
+	number, err := net.LookupPort("tcp", port)
+	if err != nil || number == 0 {
 		return wrong("its port is not one")
 	}
-	return scheme + "://" + net.JoinHostPort(host, port), nil
+	full := scheme + "://" + net.JoinHostPort(host, strconv.Itoa(number))
+	if u, err := url.Parse(full); err != nil || u.Hostname() != host {
+		return wrong("its host is not one")
+	}
+	return full, nil
 }
