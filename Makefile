@@ -81,6 +81,18 @@ SEEDS ?= 1..200
 sim: ## Run the simulator over SEEDS
 	$(GO) run ./cmd/cairn sim swarm --seeds $(SEEDS)
 
+# How long to fuzz each target, and which: QUARTER is 1 to 4, else that of the day; ALL=1 is all; FUZZ a regular expression
+# of names such as consensus.FuzzVerifyQC.
+FUZZTIME ?= 10s
+QUARTER ?= 0
+ALL ?= 0
+FUZZ ?= .
+
+.PHONY: fuzz
+fuzz: ## Fuzz a QUARTER of the targets, or ALL=1, for FUZZTIME each
+	$(GO) build -C tools -o ../bin/fuzz ./fuzz
+	bin/fuzz -time $(FUZZTIME) -quarter $(QUARTER) -all=$(ALL) -run '$(FUZZ)'
+
 .PHONY: bench
 bench: ## Run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
