@@ -111,3 +111,16 @@ func TestProgress(t *testing.T) {
 		t.Errorf("%d execs, %d new", execs, fresh)
 	}
 }
+
+// TestTimeUp: the end of the time is no failure, what an input leads to is one.
+func TestTimeUp(t *testing.T) {
+	for text, want := range map[string]bool{
+		"fuzz: elapsed: 12s, execs: 604282 (0/sec)\n--- FAIL: FuzzCheck (12.07s)\n    context deadline exceeded\nFAIL\n": true,
+		"\n--- FAIL: FuzzCheck (12.07s)\n    --- FAIL: FuzzCheck (0.00s)\n        context deadline exceeded\nFAIL\n":     false,
+		"\n--- FAIL: FuzzCheck (12.07s)\n    context deadline exceeded\n    Failing input written to x\nFAIL\n":          false,
+	} {
+		if got := timeUp.MatchString(text); got != want {
+			t.Errorf("%v for %q", got, text)
+		}
+	}
+}
