@@ -58,16 +58,14 @@ func (s *statement) block() *consensus.Block {
 // leaves are the numbers, texts, hashes and byte strings that a value consists of. A field that is added to a signed
 // type later is among them.
 func leaves(v reflect.Value) (out []reflect.Value) {
-	switch v.Kind() {
-	case reflect.Pointer:
-		return leaves(v.Elem())
-	case reflect.Struct:
-		for i := range v.NumField() {
-			out = append(out, leaves(v.Field(i))...)
-		}
-		return out
+	v = reflect.Indirect(v)
+	if v.Kind() != reflect.Struct {
+		return []reflect.Value{v}
 	}
-	return []reflect.Value{v}
+	for i := range v.NumField() {
+		out = append(out, leaves(v.Field(i))...)
+	}
+	return out
 }
 
 // redraw gives a leaf one of a few values: close together, so that they meet, and such that run into each other if

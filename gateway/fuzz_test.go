@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/hex"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -10,9 +12,11 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
+	"github.com/cairnchain/cairn/consensus/canonical/canonicaltest"
 )
 
 // FuzzJSON: a body is refused by a status for its sender, or is one message that is read again as it is written.
@@ -69,5 +73,19 @@ func FuzzOrigin(f *testing.F) {
 		if u, err := url.Parse(origin); err != nil || !strings.EqualFold(u.Host, host) || !isAddress(u.Hostname()) {
 			t.Errorf("a page of %q changes something at %q, where only %q may", origin, host, listed)
 		}
+	})
+}
+
+// TestJSONAllocatesLittle: a body of many empty outputs, in base64 and in hex, is small in memory.
+func TestJSONAllocatesLittle(t *testing.T) {
+	const chainID, transfer, output = 1, 7, 1
+	outputs := bytes.Repeat(protowire.AppendBytes(protowire.AppendTag(nil, output, protowire.BytesType), nil), 1<<17)
+	body := protowire.AppendBytes(protowire.AppendTag(nil, chainID, protowire.BytesType), []byte("c"))
+	body = protowire.AppendBytes(protowire.AppendTag(body, transfer, protowire.BytesType), outputs)
+	j := newStrictJSON()
+	request := func(text string) []byte { return []byte(`{"transaction":{"body":"` + text + `"}}`) }
+	inputs := [][]byte{request(hex.EncodeToString(body)), request(base64.StdEncoding.EncodeToString(body))}
+	canonicaltest.Bounded(t, "FuzzJSON", inputs, func(raw []byte) {
+		_ = j.NewDecoder(bytes.NewReader(raw)).Decode(new(cairnv1.SubmitTransactionRequest))
 	})
 }

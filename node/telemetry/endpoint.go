@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
@@ -51,41 +52,44 @@ func CheckEndpoint(endpoint string) error {
 	return err
 }
 
-// parseEndpoint returns an OTLPEndpoint as http://host:port or https://host:port.
-func parseEndpoint(endpoint string) (string, error) {
-	wrong := func(why string) (string, error) {
-		return "", fmt.Errorf("%s; want host:port, http://host:port or https://host:port", why)
-	}
-	scheme, host, port := "http", "", ""
-	if strings.Contains(endpoint, "://") {
-		u, err := url.Parse(endpoint)
-		switch {
-		case err != nil:
-			return wrong("it is not a URL")
-		case u.Scheme != "http" && u.Scheme != "https":
-			return wrong("its scheme is not http or https")
-		case u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "":
-			return wrong("it has more than a host and a port")
-		}
-		scheme, host, port = u.Scheme, u.Hostname(), u.Port()
-		if port == "" {
-			port = defaultPort
-		}
-	} else if h, p, err := net.SplitHostPort(endpoint); err == nil {
-		host, port = h, p
-	} else {
-		return wrong("it is not host:port")
-	}
-	if host == "" || port == "" {
-		return wrong("host or port is empty")
-	}
+// parseEndpoint returns an OTLPEndpoint as http://host:port or https://host:port, the port in digits: a URL that the
+// exporter can read, for where it cannot it falls back to an address of its own.
+func parseEndpoint(endpoint string) (full string, err error) {
+	scheme, host, port, wrong := splitEndpoint(endpoint)
 	number, err := net.LookupPort("tcp", port)
-	if err != nil || number == 0 {
-		return wrong("its port is not one")
+	switch {
+	case wrong != "":
+	case host == "" || port == "":
+		wrong = "host or port is empty"
+	case err != nil || number == 0:
+		wrong = "its port is not one"
+	default:
+		full = scheme + "://" + net.JoinHostPort(host, strconv.Itoa(number))
+		if u, err := url.Parse(full); err == nil && u.Hostname() == host {
+			return full, nil
+		}
+		wrong = "its host is not one"
 	}
-	full := scheme + "://" + net.JoinHostPort(host, strconv.Itoa(number))
-	if u, err := url.Parse(full); err != nil || u.Hostname() != host {
-		return wrong("its host is not one")
+	return "", fmt.Errorf("%s; want host:port, http://host:port or https://host:port", wrong)
+}
+
+// splitEndpoint takes an endpoint apart, or says what it is not.
+func splitEndpoint(endpoint string) (scheme, host, port, wrong string) {
+	if !strings.Contains(endpoint, "://") {
+		host, port, err := net.SplitHostPort(endpoint)
+		if err != nil {
+			wrong = "it is not host:port"
+		}
+		return "http", host, port, wrong
 	}
-	return full, nil
+	u, err := url.Parse(endpoint)
+	switch {
+	case err != nil:
+		return "", "", "", "it is not a URL"
+	case u.Scheme != "http" && u.Scheme != "https":
+		return "", "", "", "its scheme is not http or https"
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "":
+		return "", "", "", "it has more than a host and a port"
+	}
+	return u.Scheme, u.Hostname(), cmp.Or(u.Port(), defaultPort), ""
 }

@@ -80,7 +80,7 @@ func (s settings) one(t target, binary, cache string) result {
 	ctx, cancel := context.WithTimeout(context.Background(), s.time+grace)
 	defer cancel()
 	run := exec.CommandContext(ctx, binary, "-test.run=^$", "-test.fuzz=^"+t.name+"$", "-test.fuzztime="+s.time.String(),
-		"-test.fuzzminimizetime=2s", fmt.Sprint("-test.parallel=", s.parallel), "-test.fuzzcachedir="+cache)
+		"-test.fuzzminimizetime=500ms", fmt.Sprint("-test.parallel=", s.parallel), "-test.fuzzcachedir="+cache)
 	run.Dir = t.dir
 	began := time.Now()
 	out, err := run.CombinedOutput()
