@@ -13,7 +13,7 @@ import (
 var targets = map[string]string{
 	"block info": "FuzzDecodeBlockInfo", "block": "FuzzDecodeBlock", "vote": "FuzzDecodeVote", "quorum certificate": "FuzzDecodeQC",
 	"timeout certificate": "FuzzDecodeTC", "timeout": "FuzzDecodeTimeout", "proposal": "FuzzDecodeProposal",
-	"sync info": "FuzzDecodeSyncInfo", "history": "FuzzDecodeHistory",
+	"sync info": "FuzzDecodeSyncInfo", "evidence": "FuzzEvidence", "history": "FuzzDecodeHistory",
 }
 
 // TestDecodersAllocateLittle: a false count or length in a message costs its receiver no more memory than a true one.
