@@ -64,6 +64,11 @@ func newCluster(t testing.TB, o options) *cluster {
 	return c
 }
 
+// election returns the committee's.
+func (c *cluster) election() core.Election {
+	return core.RoundRobin(c.committee.Set, c.committee.Genesis.ContiguousRounds)
+}
+
 // boot starts every node that is not Byzantine.
 func (c *cluster) boot() {
 	for _, n := range c.nodes {

@@ -10,9 +10,9 @@ import (
 )
 
 // table prints an election's slots by the names of the validators.
-func table(c *consensustest.Committee, e *election) string {
+func table(c *consensustest.Committee, e *slots) string {
 	var out strings.Builder
-	for _, id := range e.slots {
+	for _, id := range e.table {
 		v, _ := c.Set.Get(id)
 		out.WriteString(v.Name)
 	}
@@ -28,14 +28,14 @@ func TestElectionTable(t *testing.T) {
 		"bcabcb":  {1, 3, 2},
 	} {
 		c := consensustest.New(powers...)
-		if got := table(c, newElection(c.Set, 1)); got != want {
+		if got := table(c, newSlots(c.Set, 1)); got != want {
 			t.Errorf("powers %v: %s, want %s", powers, got, want)
 		}
 		for i := range powers { // the ratio counts, not the numbers
 			powers[i] *= 1000
 		}
 		c = consensustest.New(powers...)
-		if got := table(c, newElection(c.Set, 1)); got != want {
+		if got := table(c, newSlots(c.Set, 1)); got != want {
 			t.Errorf("powers %v: %s, want %s", powers, got, want)
 		}
 	}
@@ -54,16 +54,16 @@ func TestElectionShares(t *testing.T) {
 		slices.Repeat([]consensus.Power{consensus.MaxPower}, consensus.MaxValidators),
 	} {
 		c := consensustest.New(powers...)
-		e := newElection(c.Set, 1)
-		if len(e.slots) > maxSlots {
-			t.Errorf("%d validators: %d slots", c.Len(), len(e.slots))
+		e := newSlots(c.Set, 1)
+		if len(e.table) > maxSlots {
+			t.Errorf("%d validators: %d slots", c.Len(), len(e.table))
 		}
 		counts := map[consensus.ValidatorID]int{}
-		for _, id := range e.slots {
+		for _, id := range e.table {
 			counts[id]++
 		}
 		for _, v := range c.Set.Members() {
-			due := float64(v.Power) / float64(c.Set.TotalPower()) * float64(len(e.slots))
+			due := float64(v.Power) / float64(c.Set.TotalPower()) * float64(len(e.table))
 			if n := counts[v.ID]; n < 1 || float64(n) > due+2 || float64(n) < due-float64(c.Len())*due/maxSlots-2 {
 				t.Errorf("%d validators, power %d: %d slots, due %.2f", c.Len(), v.Power, n, due)
 			}
@@ -74,19 +74,19 @@ func TestElectionShares(t *testing.T) {
 func TestLeaderSlots(t *testing.T) {
 	c := consensustest.New(1, 1, 1)
 	for contiguous, want := range map[consensus.Round]string{1: "abcabcab", 2: "aabbccaa", 3: "aaabbbcc"} {
-		e := newElection(c.Set, contiguous)
+		e := RoundRobin(c.Set, contiguous)
 		var got strings.Builder
 		for r := consensus.Round(1); r <= 8; r++ {
-			v, _ := c.Set.Get(e.leader(r))
+			v, _ := c.Set.Get(e.Leader(r, Tip{}))
 			got.WriteString(v.Name)
 		}
 		if got.String() != want {
 			t.Errorf("slots of %d: %s, want %s", contiguous, got.String(), want)
 		}
-		if !e.leader(0).IsZero() {
+		if !e.Leader(0, Tip{}).IsZero() {
 			t.Error("round 0 has a leader")
 		}
-		if e.leader(^consensus.Round(0)).IsZero() {
+		if e.Leader(^consensus.Round(0), Tip{}).IsZero() {
 			t.Error("the last round has none")
 		}
 	}
@@ -95,7 +95,7 @@ func TestLeaderSlots(t *testing.T) {
 // TestSkipped: the leaders of the rounds strictly between a block and its parent, of the last SkippedWindow of them.
 func TestSkipped(t *testing.T) {
 	c := consensustest.New(consensustest.Equal(9)...)
-	core := &Core{cfg: Config{Validators: c.Set}, election: newElection(c.Set, 2)}
+	core := &Core{cfg: Config{Validators: c.Set, Election: RoundRobin(c.Set, 2)}}
 	naive := func(parent, round consensus.Round) []byte {
 		var out []byte
 		for r := consensus.Round(1); r < round; r++ {
@@ -112,13 +112,13 @@ func TestSkipped(t *testing.T) {
 	}
 	for parent := range consensus.Round(20) {
 		for _, gap := range []consensus.Round{1, 2, 3, 5, 17, 18, 19, 63, 64, 65, 66, 100} {
-			got, want := core.skipped(parent, parent+gap), naive(parent, parent+gap)
+			got, want := core.skipped(Tip{Round: parent}, parent+gap), naive(parent, parent+gap)
 			if !slices.Equal(got, want) || (got == nil) != (gap == 1) {
 				t.Errorf("from %d to %d: %x, want %x", parent, parent+gap, got, want)
 			}
 		}
 	}
-	if got := core.skipped(3, 1<<62); !slices.Equal(got, []byte{0xff, 1}) {
+	if got := core.skipped(Tip{Round: 3}, 1<<62); !slices.Equal(got, []byte{0xff, 1}) {
 		t.Errorf("over a huge gap: %x", got)
 	}
 }

@@ -60,6 +60,7 @@ func (n *node) start() {
 	cfg := core.Config{
 		Domain: n.c.committee.Domain, Validators: n.c.committee.Set, Self: n.id,
 		ContiguousRounds: n.c.committee.Genesis.ContiguousRounds, Timing: n.c.timing,
+		Election: n.c.election(),
 	}
 	var effects core.Effects
 	n.core, effects = core.New(cfg, rec)

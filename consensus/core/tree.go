@@ -28,6 +28,15 @@ type node struct {
 	tc       *consensus.TC       // came with its proposal
 }
 
+// tip describes the chain that ends here to an election.
+func (n *node) tip() Tip {
+	tip := Tip{Round: n.info.Round}
+	if n.block != nil {
+		tip = Tip{Round: n.block.Round, Proposer: n.block.Proposer}
+	}
+	return tip
+}
+
 // tree is the root, the newest committed block, and its uncommitted descendants.
 type tree struct {
 	root    *node

@@ -97,7 +97,8 @@ func (m *member) start() {
 	}
 	m.engine, err = engine.New(engine.Config{
 		Self: m.id, Verifier: verifier, ContiguousRounds: m.w.genesis.ContiguousRounds,
-		Timing: core.DefaultTiming(), Room: mempool.Room{Transactions: 100, Bytes: 1 << 20}, FetchTimeout: time.Second,
+		Election: core.RoundRobin(m.w.genesis.Validators, m.w.genesis.ContiguousRounds),
+		Timing:   core.DefaultTiming(), Room: mempool.Room{Transactions: 100, Bytes: 1 << 20}, FetchTimeout: time.Second,
 	}, engine.Env{
 		Clock: m, Async: m, Transport: m, Signer: m.signer, Safety: record, Store: store, App: counter.Counter{}, Pool: m.pool,
 		Observer: engine.Observer{Note: func(time.Time, core.Note) {}, Stage: func(engine.Stage) {}},
