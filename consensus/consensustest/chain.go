@@ -22,8 +22,8 @@ func (c *Committee) Block(qc *consensus.QC, round consensus.Round, change func(*
 		ParentStateRoot: parent.StateRoot,
 		Timestamp:       parent.Timestamp + 1,
 		Proposer:        c.ID(c.Leader(round)),
-		Skipped:         c.skipped(parent.Round, round),
 	}
+	h.Failed = c.failed(parent, round, h.Timestamp)
 	if change != nil {
 		change(&h)
 	}
@@ -31,22 +31,27 @@ func (c *Committee) Block(qc *consensus.QC, round consensus.Round, change func(*
 	for _, tx := range txs {
 		payload = append(payload, []byte(tx))
 	}
-	return consensus.NewBlock(h, qc, payload)
+	b := consensus.NewBlock(h, qc, payload)
+	c.Know(b)
+	return b
 }
 
-// skipped is the bitmap of the leaders strictly between two rounds.
-func (c *Committee) skipped(parent, round consensus.Round) []byte {
-	var bitmap []byte
-	for r := parent + 1; r < round; r++ {
-		if r+consensus.SkippedWindow < round {
-			continue
+// Know lets Block name the right failed leaders in the children of a block that it did not make.
+func (c *Committee) Know(b *consensus.Block) {
+	c.known.Store(b.ID(), consensus.FailedAt{Timestamp: b.Timestamp, Failed: b.Failed})
+}
+
+// failed is the bitmap of a block on parent: of the leaders strictly between the two rounds and of those of the parent.
+func (c *Committee) failed(parent consensus.BlockInfo, round consensus.Round, at consensus.Timestamp) []byte {
+	var skipped []consensus.ValidatorID
+	for r := parent.Round + 1; r < round; r++ {
+		if round-r <= consensus.SkippedWindow {
+			skipped = append(skipped, c.ID(c.Leader(r)))
 		}
-		if bitmap == nil {
-			bitmap = make([]byte, (c.Len()+7)/8)
-		}
-		bitmap[c.Leader(r)/8] |= 1 << (c.Leader(r) % 8)
 	}
-	return bitmap
+	known, _ := c.known.Load(parent.ID) // nothing of genesis, which nobody failed before
+	before, _ := known.(consensus.FailedAt)
+	return c.Set.FoldFailed(before, at, skipped)
 }
 
 // Outcome executes a block: the state root is a hash of the parent's state root and the payload. A pure function.

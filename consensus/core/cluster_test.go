@@ -66,7 +66,7 @@ func newCluster(t testing.TB, o options) *cluster {
 
 // election returns the committee's.
 func (c *cluster) election() core.Election {
-	return core.RoundRobin(c.committee.Set, c.committee.Genesis.ContiguousRounds)
+	return core.ElectionOf(c.committee.Genesis)
 }
 
 // boot starts every node that is not Byzantine.

@@ -94,12 +94,14 @@ type Config struct {
 // Recovery is what was durable when the process started.
 type Recovery struct {
 	Now    time.Time
-	Safety safety.State                       // raised already, see safety.Raise
-	Root   consensus.BlockInfo                // the newest committed block
-	Proof  consensus.Verified[*consensus.QC]  // what committed it; of a fresh chain the genesis QC
-	HighQC consensus.Verified[*consensus.QC]  // at least Proof
-	HighTC *consensus.Verified[*consensus.TC] // nil when there is none
-	Blocks []*consensus.Block                 // uncommitted, parents first
+	Safety safety.State        // raised already, see safety.Raise
+	Root   consensus.BlockInfo // the newest committed block
+	// Lineage is what function Lineage returns for the root.
+	Lineage []consensus.Header
+	Proof   consensus.Verified[*consensus.QC]  // what committed it; of a fresh chain the genesis QC
+	HighQC  consensus.Verified[*consensus.QC]  // at least Proof
+	HighTC  *consensus.Verified[*consensus.TC] // nil when there is none
+	Blocks  []*consensus.Block                 // uncommitted, parents first
 }
 
 // Core is the protocol's state. Step it from one goroutine.
@@ -153,7 +155,7 @@ func New(cfg Config, rec Recovery) (*Core, Effects) {
 		rules:     cfg.Rules,
 		safety:    rec.Safety,
 		now:       rec.Now,
-		tree:      newTree(rec.Root),
+		tree:      newTree(rec.Root, rootStanding(rec, cfg.Rules.Chain()), cfg.Rules.Chain()),
 		certified: map[consensus.Round]*consensus.QC{},
 		votes:     map[consensus.Round]*ballot{},
 		helped:    map[consensus.ValidatorID]time.Time{},

@@ -1,12 +1,18 @@
 package core
 
-import "github.com/cairnchain/cairn/consensus"
+import (
+	"fmt"
+
+	"github.com/cairnchain/cairn/consensus"
+)
 
 // Tip is what an election may know of the chain that a block extends. It is the same for everybody who holds that
 // chain, whatever else they hold.
 type Tip struct {
 	Round    consensus.Round       // of the newest block of the chain; 0 for genesis
 	Proposer consensus.ValidatorID // of that block; nobody for genesis
+	Failed   []byte                // the leaders that had lately failed, as of the newest block that its QC, or the newest
+	// one before it that names any, commits: a bitmap over the validator set, empty when nobody
 }
 
 // Election says who leads: a pure function of the round and of the chain that the round's block extends, so that all
@@ -17,31 +23,60 @@ type Election interface {
 	Leader(round consensus.Round, tip Tip) consensus.ValidatorID
 }
 
-// slots are runs of consecutive rounds with one leader each, around an interleaved table by power in which everybody has
-// at least one slot (P30).
-type slots struct {
-	contiguous consensus.Round
-	table      []consensus.ValidatorID
+// ElectionOf returns the election of a chain. It panics on one that genesis validation lets through but nobody wrote.
+func ElectionOf(g *consensus.Genesis) Election {
+	switch g.Election {
+	case consensus.RoundRobin:
+		return RoundRobin(g.Validators, g.ContiguousRounds)
+	case consensus.Reputation:
+		return Reputation(g.Validators, g.ContiguousRounds)
+	}
+	panic(fmt.Sprintf("core: no election %v", g.Election))
 }
-
-func newSlots(set *consensus.ValidatorSet, contiguous consensus.Round) *slots {
-	return &slots{contiguous: contiguous, table: smooth(set, shares(set))}
-}
-
-// roundRobin goes round the table, whatever the chain is.
-type roundRobin struct{ *slots }
 
 // RoundRobin returns the election that goes round the table of slots, whatever happened on the chain.
 func RoundRobin(set *consensus.ValidatorSet, contiguous consensus.Round) Election {
 	return roundRobin{newSlots(set, contiguous)}
 }
 
+type roundRobin struct{ *slots }
+
 // Leader returns who has the slot of round.
 func (e roundRobin) Leader(round consensus.Round, _ Tip) consensus.ValidatorID {
 	if round == 0 {
 		return consensus.ValidatorID{}
 	}
-	return e.table[uint64((round-1)/e.contiguous)%uint64(len(e.table))]
+	return e.table[e.slot(round)%uint64(len(e.table))]
+}
+
+// Reputation returns the election that goes round the table of slots without those of the leaders that lately failed.
+// Whoever began a slot keeps it: a slot is long enough to commit only when it is one leader's.
+func Reputation(set *consensus.ValidatorSet, contiguous consensus.Round) Election {
+	return reputation{newSlots(set, contiguous), set}
+}
+
+type reputation struct {
+	*slots
+	set *consensus.ValidatorSet
+}
+
+// Leader returns who has the slot of round on the chain.
+func (e reputation) Leader(round consensus.Round, tip Tip) consensus.ValidatorID {
+	switch {
+	case round == 0:
+		return consensus.ValidatorID{}
+	case tip.Round > 0 && e.slot(tip.Round) == e.slot(round):
+		return tip.Proposer
+	case len(tip.Failed) == 0:
+		return e.table[e.slot(round)%uint64(len(e.table))]
+	}
+	left := make([]consensus.ValidatorID, 0, len(e.table))
+	for _, id := range e.table {
+		if !consensus.InBitmap(tip.Failed, e.set.Index(id)) {
+			left = append(left, id)
+		}
+	}
+	return left[e.slot(round)%uint64(len(left))] // a quorum is left (P5)
 }
 
 // leader returns who leads the current round: judged on the chain of the high QC's block or, while we lack that block,
@@ -51,23 +86,5 @@ func (c *Core) leader() consensus.ValidatorID {
 	if n == nil {
 		n = c.tree.root
 	}
-	return c.cfg.Election.Leader(c.round, n.tip())
-}
-
-// skipped returns the bitmap over the validator set of the leaders of the rounds between a block and its parent, of
-// the last SkippedWindow of them, judged by the parent's chain; empty when no round was skipped (P5).
-func (c *Core) skipped(parent Tip, round consensus.Round) []byte {
-	first := parent.Round + 1
-	if round > consensus.SkippedWindow {
-		first = max(first, round-consensus.SkippedWindow)
-	}
-	if first >= round {
-		return nil
-	}
-	bitmap := make([]byte, (c.cfg.Validators.Len()+7)/8)
-	for r := first; r < round; r++ {
-		i := c.cfg.Validators.Index(c.cfg.Election.Leader(r, parent))
-		bitmap[i/8] |= 1 << (i % 8)
-	}
-	return bitmap
+	return c.cfg.Election.Leader(c.round, n.standing.tip())
 }

@@ -91,34 +91,3 @@ func TestLeaderSlots(t *testing.T) {
 		}
 	}
 }
-
-// TestSkipped: the leaders of the rounds strictly between a block and its parent, of the last SkippedWindow of them.
-func TestSkipped(t *testing.T) {
-	c := consensustest.New(consensustest.Equal(9)...)
-	core := &Core{cfg: Config{Validators: c.Set, Election: RoundRobin(c.Set, 2)}}
-	naive := func(parent, round consensus.Round) []byte {
-		var out []byte
-		for r := consensus.Round(1); r < round; r++ {
-			if r <= parent || round-r > consensus.SkippedWindow {
-				continue
-			}
-			if out == nil {
-				out = make([]byte, 2)
-			}
-			i := c.Leader(r)
-			out[i/8] |= 1 << (i % 8)
-		}
-		return out
-	}
-	for parent := range consensus.Round(20) {
-		for _, gap := range []consensus.Round{1, 2, 3, 5, 17, 18, 19, 63, 64, 65, 66, 100} {
-			got, want := core.skipped(Tip{Round: parent}, parent+gap), naive(parent, parent+gap)
-			if !slices.Equal(got, want) || (got == nil) != (gap == 1) {
-				t.Errorf("from %d to %d: %x, want %x", parent, parent+gap, got, want)
-			}
-		}
-	}
-	if got := core.skipped(Tip{Round: 3}, 1<<62); !slices.Equal(got, []byte{0xff, 1}) {
-		t.Errorf("over a huge gap: %x", got)
-	}
-}

@@ -71,11 +71,11 @@ func (c *Core) checkBlock(b *consensus.Block) string {
 
 // checkLeader says what of a block is wrong on the chain that it extends, or returns "" (P26).
 func (c *Core) checkLeader(b *consensus.Block, parent *node) string {
-	if leader := c.cfg.Election.Leader(b.Round, parent.tip()); b.Proposer != leader {
+	if leader := c.cfg.Election.Leader(b.Round, parent.standing.tip()); b.Proposer != leader {
 		return fmt.Sprintf("the leader of round %d is %s", b.Round, leader.Short())
 	}
-	if !bytes.Equal(b.Skipped, c.skipped(parent.tip(), b.Round)) {
-		return "wrong skipped leaders"
+	if !bytes.Equal(b.Failed, c.failed(parent.standing, b.Round, b.Timestamp)) {
+		return "wrong failed leaders"
 	}
 	return ""
 }

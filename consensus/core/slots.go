@@ -5,6 +5,20 @@ import "github.com/cairnchain/cairn/consensus"
 // maxSlots bounds the table of an election.
 const maxSlots = 1024
 
+// slots are runs of consecutive rounds with one leader each, around an interleaved table by power in which everybody has
+// at least one slot (P30).
+type slots struct {
+	contiguous consensus.Round
+	table      []consensus.ValidatorID
+}
+
+func newSlots(set *consensus.ValidatorSet, contiguous consensus.Round) *slots {
+	return &slots{contiguous: contiguous, table: smooth(set, shares(set))}
+}
+
+// slot returns which run a round above 0 is in.
+func (s *slots) slot(round consensus.Round) uint64 { return uint64((round - 1) / s.contiguous) }
+
 // shares gives each validator its number of slots: exactly in the ratio of powers when that fits maxSlots, else one
 // each and the rest of maxSlots by largest remainder.
 func shares(set *consensus.ValidatorSet) []int {

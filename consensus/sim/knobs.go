@@ -16,6 +16,7 @@ type knobs struct {
 	powers     []consensus.Power
 	ed25519    bool // real signatures
 	contiguous consensus.Round
+	election   consensus.Election
 	timing     core.Timing
 	faults     time.Duration // how long the first phase lasts
 	every      time.Duration // between two faults, on average
@@ -92,6 +93,7 @@ func (w *world) drawKnobs() knobs {
 			k.kinds = append(k.kinds, kind)
 		}
 	}
+	k.election = consensus.Elections()[w.rng.IntN(2)]
 	if w.chance(0.3) {
 		k.dead = (len(powers) - 1) / 3
 		if len(powers) == 6 {
