@@ -113,6 +113,22 @@ func TestTexts(t *testing.T) {
 			t.Errorf("rule: %v, %v", got, err)
 		}
 	}
+	for name, election := range map[string]consensus.Election{"reputation": consensus.Reputation, "round_robin": consensus.RoundRobin} {
+		if got, err := consensus.ParseElection(name); err != nil || got != election || election.String() != name || !election.IsKnown() {
+			t.Errorf("election: %v, %v", got, err)
+		}
+	}
+	if consensus.Election(0).IsKnown() || consensus.Election(3).IsKnown() {
+		t.Error("an unknown election is known")
+	}
+	for _, s := range []string{"", "1", "Reputation", "round robin", "election(1)"} {
+		if _, err := consensus.ParseElection(s); !errors.Is(err, consensus.ErrMalformed) {
+			t.Errorf("election %q: %v", s, err)
+		}
+	}
+	if s := consensus.Election(9).String(); s != "election(9)" {
+		t.Errorf("an unknown election is called %q", s)
+	}
 	if consensus.CommitRule(0).IsKnown() || consensus.CommitRule(1).IsKnown() || consensus.CommitRule(4).IsKnown() {
 		t.Error("an unknown rule is known")
 	}
