@@ -1,6 +1,7 @@
 package consensustest
 
 import (
+	"bytes"
 	"crypto/sha256"
 
 	"github.com/cairnchain/cairn/consensus"
@@ -21,11 +22,15 @@ func (c *Committee) Block(qc *consensus.QC, round consensus.Round, change func(*
 		ParentRound:     parent.Round,
 		ParentStateRoot: parent.StateRoot,
 		Timestamp:       parent.Timestamp + 1,
-		Proposer:        c.ID(c.Leader(round)),
+		Proposer:        c.ID(c.LeaderOn(parent.ID, round)),
 	}
-	h.Failed = c.failed(parent, round, h.Timestamp)
+	failed := c.FailedOn(parent.ID, round, h.Timestamp)
+	h.Failed = failed
 	if change != nil {
 		change(&h)
+	}
+	if bytes.Equal(h.Failed, failed) {
+		h.Failed = c.FailedOn(parent.ID, round, h.Timestamp) // the time may have changed
 	}
 	var payload [][]byte
 	for _, tx := range txs {
@@ -34,24 +39,6 @@ func (c *Committee) Block(qc *consensus.QC, round consensus.Round, change func(*
 	b := consensus.NewBlock(h, qc, payload)
 	c.Know(b)
 	return b
-}
-
-// Know lets Block name the right failed leaders in the children of a block that it did not make.
-func (c *Committee) Know(b *consensus.Block) {
-	c.known.Store(b.ID(), consensus.FailedAt{Timestamp: b.Timestamp, Failed: b.Failed})
-}
-
-// failed is the bitmap of a block on parent: of the leaders strictly between the two rounds and of those of the parent.
-func (c *Committee) failed(parent consensus.BlockInfo, round consensus.Round, at consensus.Timestamp) []byte {
-	var skipped []consensus.ValidatorID
-	for r := parent.Round + 1; r < round; r++ {
-		if round-r <= consensus.SkippedWindow {
-			skipped = append(skipped, c.ID(c.Leader(r)))
-		}
-	}
-	known, _ := c.known.Load(parent.ID) // nothing of genesis, which nobody failed before
-	before, _ := known.(consensus.FailedAt)
-	return c.Set.FoldFailed(before, at, skipped)
 }
 
 // Outcome executes a block: the state root is a hash of the parent's state root and the payload. A pure function.

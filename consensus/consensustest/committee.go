@@ -62,7 +62,7 @@ type Committee struct {
 	Scheme  signature.Scheme
 
 	signers []consensus.Signer
-	known   *sync.Map // block id to consensus.FailedAt, of blocks that Block made and Know was told of
+	known   *sync.Map // block id to consensus.Header, of blocks that Block made and Know was told of
 }
 
 // New returns a committee under two_chain with these powers that signs by FastSigner.

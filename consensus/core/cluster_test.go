@@ -29,6 +29,7 @@ type cluster struct {
 	oracle    *oracle
 	log       *transcript
 	onSend    func(*message) bool // false: lost; nil: nothing is lost
+	onNote    func(*node, core.Note)
 	cache     cache
 }
 

@@ -91,3 +91,57 @@ func TestLeaderSlots(t *testing.T) {
 		}
 	}
 }
+
+// TestReputationSlots: the table without the failed, slot by slot; whoever proposed in a slot keeps it.
+func TestReputationSlots(t *testing.T) {
+	c := consensustest.New(1, 1, 1, 1)
+	weighted := consensustest.New(2, 1, 1, 1, 1)
+	for name, k := range map[string]struct {
+		c    *consensustest.Committee
+		tip  Tip
+		want string // of rounds 1 to 12, in slots of two
+	}{
+		"genesis":             {c, Tip{}, "aabbccddaabb"},
+		"nobody failed":       {c, Tip{Round: 40, Proposer: c.ID(3)}, "aabbccddaabb"},
+		"b failed":            {c, Tip{Round: 40, Failed: []byte{0b10}}, "aaccddaaccdd"},
+		"a and d failed":      {c, Tip{Round: 40, Failed: []byte{0b1001}}, "bbccbbccbbcc"},
+		"the slot's first":    {c, Tip{Round: 5, Proposer: c.ID(0)}, "aabbaaddaabb"},
+		"of one that failed":  {c, Tip{Round: 5, Proposer: c.ID(1), Failed: []byte{0b10}}, "aaccbbaaccdd"},
+		"the slot's second":   {c, Tip{Round: 6, Proposer: c.ID(3)}, "aabbddddaabb"},
+		"weighted":            {weighted, Tip{}, "aabbccddeeaa"},
+		"weighted, a failed":  {weighted, Tip{Round: 40, Failed: []byte{0b1}}, "bbccddeebbcc"},
+		"weighted, c failed":  {weighted, Tip{Round: 40, Failed: []byte{0b100}}, "aabbddeeaaaa"},
+	} {
+		var got strings.Builder
+		e := Reputation(k.c.Set, 2)
+		for round := consensus.Round(1); round <= 12; round++ {
+			v, _ := k.c.Set.Get(e.Leader(round, k.tip))
+			got.WriteString(v.Name)
+		}
+		if got.String() != k.want {
+			t.Errorf("%s: %s, want %s", name, got.String(), k.want)
+		}
+		if !e.Leader(0, k.tip).IsZero() || e.Leader(^consensus.Round(0), k.tip).IsZero() {
+			t.Errorf("%s: round 0 has a leader, or the last round has none", name)
+		}
+	}
+}
+
+func TestElectionOf(t *testing.T) {
+	c := consensustest.New(1, 1)
+	genesis := *c.Genesis
+	for _, election := range consensus.Elections() {
+		genesis.Election = election
+		passedOver := ElectionOf(&genesis).Leader(1, Tip{Round: 40, Failed: []byte{1}}) == c.ID(1)
+		if passedOver != (election == consensus.Reputation) {
+			t.Errorf("%v passes over: %v", election, passedOver)
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("an unknown election is found")
+		}
+	}()
+	genesis.Election = 9
+	ElectionOf(&genesis)
+}

@@ -152,6 +152,9 @@ func (n *node) carryOut(e core.Effects) {
 		}
 	}
 	for _, note := range e.Notes {
+		if n.c.onNote != nil {
+			n.c.onNote(n, note)
+		}
 		if _, ok := note.(core.RoundEntered); ok {
 			n.reportWork()
 		}
