@@ -4,9 +4,9 @@ import "time"
 
 const (
 	// FailureMemory divides block time: whoever failed is let back in when a block's time enters the next such interval,
-	// so at most one of them later (P5).
+	// so at most one of them later (P39).
 	FailureMemory = 100 * time.Second
-	// SkippedWindow is how many rounds before a block's own its skipped leaders are counted over (P5).
+	// SkippedWindow is how many rounds before a block's own its skipped leaders are counted over (P39).
 	SkippedWindow Round = 64
 )
 
@@ -17,7 +17,7 @@ type FailedAt struct {
 }
 
 // FoldFailed returns Header.Failed of a block with this timestamp, given its parent's and the leaders of the rounds that
-// were skipped between the two (P5): those of the parent, unless FailureMemory is over, and the new ones. At least a
+// were skipped between the two (P39): those of the parent, unless FailureMemory is over, and the new ones. At least a
 // quorum of power is always left: when both are too many the old ones are forgotten, and when the new ones alone are, all
 // are. So a minority can never have others passed over that do not fail themselves.
 //

@@ -160,7 +160,8 @@ func (c *Committee) Verifier() *consensus.Verifier {
 	return &consensus.Verifier{Domain: c.Domain, Set: c.Set, Genesis: c.Root, Scheme: c.Scheme}
 }
 
-// Leader returns who leads a round when all powers are equal, by round_robin or as long as nobody failed: slots of Genesis.ContiguousRounds in the order of ids.
+// Leader returns who leads a round when all powers are equal, by round_robin or as long as nobody failed: slots of
+// Genesis.ContiguousRounds in the order of ids.
 func (c *Committee) Leader(r consensus.Round) int {
 	return int((r - 1) / c.Genesis.ContiguousRounds % consensus.Round(c.Len()))
 }

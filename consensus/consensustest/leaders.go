@@ -59,7 +59,7 @@ func (c *Committee) judge(down []consensus.Header) int {
 	return -1
 }
 
-// FailedOn returns Header.Failed of a block on a chain, the naive reading of P5.
+// FailedOn returns Header.Failed of a block on a chain, the naive reading of P39.
 func (c *Committee) FailedOn(tip consensus.Hash, round consensus.Round, at consensus.Timestamp) []byte {
 	chain, parent := c.chain(tip), consensus.Header{}
 	if len(chain) > 0 {

@@ -26,7 +26,7 @@ import (
 var (
 	// ErrConflict is a Halt: two certificates contradict each other, so more than a third of the power is faulty.
 	ErrConflict = errors.New("conflicting certificates")
-	// ErrDivergence is a Halt: a quorum certified another outcome than ours for a block.
+	// ErrDivergence is a Halt: a quorum certified another outcome than ours for a block, or one that is invalid here.
 	ErrDivergence = errors.New("our outcome differs from the certified one")
 )
 

@@ -76,7 +76,7 @@ func (e reputation) Leader(round consensus.Round, tip Tip) consensus.ValidatorID
 			left = append(left, id)
 		}
 	}
-	return left[e.slot(round)%uint64(len(left))] // a quorum is left (P5)
+	return left[e.slot(round)%uint64(len(left))] // a quorum is left (P39)
 }
 
 // leader returns who leads the current round: judged on the chain of the high QC's block or, while we lack that block,

@@ -101,16 +101,16 @@ func TestReputationSlots(t *testing.T) {
 		tip  Tip
 		want string // of rounds 1 to 12, in slots of two
 	}{
-		"genesis":             {c, Tip{}, "aabbccddaabb"},
-		"nobody failed":       {c, Tip{Round: 40, Proposer: c.ID(3)}, "aabbccddaabb"},
-		"b failed":            {c, Tip{Round: 40, Failed: []byte{0b10}}, "aaccddaaccdd"},
-		"a and d failed":      {c, Tip{Round: 40, Failed: []byte{0b1001}}, "bbccbbccbbcc"},
-		"the slot's first":    {c, Tip{Round: 5, Proposer: c.ID(0)}, "aabbaaddaabb"},
-		"of one that failed":  {c, Tip{Round: 5, Proposer: c.ID(1), Failed: []byte{0b10}}, "aaccbbaaccdd"},
-		"the slot's second":   {c, Tip{Round: 6, Proposer: c.ID(3)}, "aabbddddaabb"},
-		"weighted":            {weighted, Tip{}, "aabbccddeeaa"},
-		"weighted, a failed":  {weighted, Tip{Round: 40, Failed: []byte{0b1}}, "bbccddeebbcc"},
-		"weighted, c failed":  {weighted, Tip{Round: 40, Failed: []byte{0b100}}, "aabbddeeaaaa"},
+		"genesis":            {c, Tip{}, "aabbccddaabb"},
+		"nobody failed":      {c, Tip{Round: 40, Proposer: c.ID(3)}, "aabbccddaabb"},
+		"b failed":           {c, Tip{Round: 40, Failed: []byte{0b10}}, "aaccddaaccdd"},
+		"a and d failed":     {c, Tip{Round: 40, Failed: []byte{0b1001}}, "bbccbbccbbcc"},
+		"the slot's first":   {c, Tip{Round: 5, Proposer: c.ID(0)}, "aabbaaddaabb"},
+		"of one that failed": {c, Tip{Round: 5, Proposer: c.ID(1), Failed: []byte{0b10}}, "aaccbbaaccdd"},
+		"the slot's second":  {c, Tip{Round: 6, Proposer: c.ID(3)}, "aabbddddaabb"},
+		"weighted":           {weighted, Tip{}, "aabbccddeeaa"},
+		"weighted, a failed": {weighted, Tip{Round: 40, Failed: []byte{0b1}}, "bbccddeebbcc"},
+		"weighted, c failed": {weighted, Tip{Round: 40, Failed: []byte{0b100}}, "aabbddeeaaaa"},
 	} {
 		var got strings.Builder
 		e := Reputation(k.c.Set, 2)

@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -191,6 +192,33 @@ func TestOrphanLimit(t *testing.T) {
 	}
 	if high := s.core.Status().HighQC; s.core.Status().Root.ID != high.Commit().ID {
 		t.Errorf("root %v, want %v", s.core.Status().Root, high.Commit())
+	}
+}
+
+// TestCertifiedAgainstTheElection: a quorum that certifies a block of somebody who does not lead, or that names the wrong
+// failed leaders, contradicts us: we halt, and take nothing of it in.
+func TestCertifiedAgainstTheElection(t *testing.T) {
+	for name, change := range map[string]func(*consensus.Header){
+		"another's round": func(h *consensus.Header) { h.Proposer = consensus.ValidatorID{1} },
+		"wrong failed":    func(h *consensus.Header) { h.Failed = []byte{2} },
+		"nobody failed":   func(h *consensus.Header) { h.Failed = nil },
+		"as it must be":   nil,
+	} {
+		s := newSolo(t)
+		b := s.Block(s.GenesisQC(), 3, change, "x")
+		qc := s.QC(s.Data(b))
+		s.step(core.SyncInfoReceived{At: core.At(start), From: s.ID(0), Sync: s.sync(qc, nil)})
+		chunk := must(s.v.Chunk(s.asked.Request, &consensus.Chunk{Blocks: []*consensus.Block{b}}))
+		halt := s.step(core.BlocksFetched{At: core.At(start), Peer: s.asked.Peer, Target: b.ID(), Chunk: chunk}).Halt
+		if change == nil {
+			if halt != nil || !s.core.Holds(b.ID()) {
+				t.Errorf("%s: %v", name, halt)
+			}
+			continue
+		}
+		if !errors.Is(halt, core.ErrDivergence) || s.core.Holds(b.ID()) {
+			t.Errorf("%s: halt %v", name, halt)
+		}
 	}
 }
 

@@ -86,7 +86,7 @@ func rootStanding(rec Recovery, chain consensus.Round) standing {
 }
 
 // failed returns Header.Failed of a block on parent: the leaders of the rounds between the two, of the last SkippedWindow
-// of them, judged by the parent's chain, join those of the parent (P5).
+// of them, judged by the parent's chain, join those of the parent (P39).
 func (c *Core) failed(parent standing, round consensus.Round, timestamp consensus.Timestamp) []byte {
 	first := parent.newest[0].round + 1
 	if round > consensus.SkippedWindow {

@@ -218,3 +218,52 @@ func TestSkippedWindow(t *testing.T) {
 		}
 	}
 }
+
+// TestSlotsOfTheDead: at 5 ms a block and 1 s a failed round, for 1,000 s, whoever is dead is given one slot in each
+// FailureMemory, and round_robin, for comparison, gives it slots all the time.
+func TestSlotsOfTheDead(t *testing.T) {
+	for _, rule := range consensus.CommitRules() {
+		for n, dead := range map[int][]int{4: {1}, 7: {2, 3}, 10: {1, 4, 9}} {
+			for _, election := range consensus.Elections() {
+				slots, blocks := slotsOfTheDead(consensustest.Parameters{
+					Rule: rule, ContiguousRounds: rule.ContiguousRounds(), Election: election,
+				}, n, dead)
+				name := fmt.Sprintf("%v, %v, %d", rule, election, n)
+				for _, i := range dead {
+					if election == consensus.Reputation && slots[i] != 10 || election == consensus.RoundRobin && slots[i] < 50 {
+						t.Errorf("%s: %d has %d slots in 1,000 s", name, i, slots[i])
+					}
+				}
+				if lost := 200_000 - blocks; election == consensus.Reputation && lost > 200*10*len(dead)*int(rule.ContiguousRounds()) {
+					t.Errorf("%s: %d blocks", name, blocks)
+				}
+			}
+		}
+	}
+}
+
+// slotsOfTheDead counts the slots given to each validator that is dead, and the blocks of the others.
+func slotsOfTheDead(p consensustest.Parameters, n int, dead []int) (slots map[int]int, blocks int) {
+	c := consensustest.NewOf(p, consensustest.Equal(n)...)
+	core := &Core{cfg: Config{Validators: c.Set, Election: ElectionOf(c.Genesis)}}
+	tip, slots := standing{}, map[int]int{}
+	last := consensus.Round(0) // the slot that was counted last
+	begin := (consensustest.Start/100_000 + 1) * 100_000
+	round := consensus.Round(1)
+	for now := begin; now < begin+1_000_000; round++ {
+		leader := core.cfg.Election.Leader(round, tip.tip())
+		if i := c.Set.Index(leader); slices.Contains(dead, i) {
+			if slot := (round-1)/p.ContiguousRounds + 1; slot != last {
+				slots[i]++
+				last = slot
+			}
+			now += 1_000
+			continue
+		}
+		now += 5
+		header := consensus.Header{Round: round, Timestamp: now, Proposer: leader, Failed: core.failed(tip, round, now)}
+		tip = tip.child(header, consensus.Round(p.Rule))
+		blocks++
+	}
+	return slots, blocks
+}
