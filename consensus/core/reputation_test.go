@@ -90,7 +90,7 @@ func (w *watch) load(d time.Duration) {
 			}
 		}
 		w.settle()
-		w.cluster.advance(latency, true)
+		w.advance(latency, true)
 	}
 }
 
