@@ -35,6 +35,11 @@ func (g *Genesis) Validate() error {
 		return fmt.Errorf("genesis: contiguous rounds %d must be in 1…%d", g.ContiguousRounds, MaxContiguousRounds)
 	case !g.Election.IsKnown():
 		return fmt.Errorf("genesis: unknown election %v", g.Election)
+	case g.Election == Reputation && g.ContiguousRounds < g.Rule.ContiguousRounds():
+		// One live leader's slot must be enough to commit: else nothing might be, and the failures that the leaders are
+		// judged by would stand still with the commits, whoever has died meanwhile.
+		return fmt.Errorf("genesis: contiguous rounds %d are too few for %v under %v: at least %d", g.ContiguousRounds,
+			g.Election, g.Rule, g.Rule.ContiguousRounds())
 	case g.Timestamp <= 0:
 		return fmt.Errorf("genesis: timestamp %d must be positive", g.Timestamp)
 	case g.Validators == nil:

@@ -49,12 +49,16 @@ func (h *history) header(height consensus.Height) (consensus.Header, error) {
 }
 
 func drawHistory(t *rapid.T) *history {
-	powers := rapid.SliceOfN(rapid.Map(rapid.IntRange(1, 4), func(p int) consensus.Power { return consensus.Power(p) }), 1, 8).Draw(t, "powers")
-	return newHistory(consensustest.Parameters{
+	powers := rapid.SliceOfN(rapid.Map(rapid.IntRange(1, 4), func(p int) consensus.Power { return consensus.Power(p) }), 4, 9).Draw(t, "powers")
+	p := consensustest.Parameters{
 		Rule:             rapid.SampledFrom(consensus.CommitRules()).Draw(t, "rule"),
-		ContiguousRounds: consensus.Round(rapid.IntRange(1, 4).Draw(t, "contiguous")),
+		ContiguousRounds: consensus.Round(rapid.IntRange(1, 5).Draw(t, "contiguous")),
 		Election:         rapid.SampledFrom(consensus.Elections()).Draw(t, "election"),
-	}, powers...)
+	}
+	if p.Election == consensus.Reputation {
+		p.ContiguousRounds = max(p.ContiguousRounds, p.Rule.ContiguousRounds())
+	}
+	return newHistory(p, powers...)
 }
 
 var (
@@ -75,7 +79,7 @@ func TestStandingOfRandomChains(t *testing.T) {
 	failures := 0
 	rapid.Check(t, func(t *rapid.T) {
 		h := drawHistory(t)
-		for range rapid.IntRange(1, 40).Draw(t, "blocks") {
+		for range rapid.IntRange(20, 40).Draw(t, "blocks") {
 			parent := h.top()
 			b := h.extend(gaps.Draw(t, "gap"), waits.Draw(t, "wait"))
 			if leader := h.core.cfg.Election.Leader(b.Round, parent.tip()); leader != b.Proposer {
@@ -89,6 +93,7 @@ func TestStandingOfRandomChains(t *testing.T) {
 			}
 		}
 	})
+	t.Logf("%d blocks with failed leaders", failures)
 	if failures < 100 {
 		t.Errorf("only %d blocks with failed leaders: the chains prove little", failures)
 	}

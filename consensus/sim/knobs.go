@@ -2,6 +2,7 @@ package sim
 
 import (
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -93,7 +94,11 @@ func (w *world) drawKnobs() knobs {
 			k.kinds = append(k.kinds, kind)
 		}
 	}
-	k.election = consensus.Elections()[w.rng.IntN(2)]
+	// By a draw of its own: the rest of a seed's run stays what it was.
+	k.election = consensus.Elections()[rand.New(rand.NewPCG(w.cfg.Seed, 1)).IntN(2)]
+	if k.election == consensus.Reputation {
+		k.contiguous = max(k.contiguous, w.cfg.Rule.ContiguousRounds())
+	}
 	if w.chance(0.3) {
 		k.dead = (len(powers) - 1) / 3
 		if len(powers) == 6 {
