@@ -13,8 +13,6 @@ const (
 	MaxBlockBytes = 2 << 20
 	// MaxTransactionBytes is the largest transaction as carried, in bytes; a block with a larger one does not decode.
 	MaxTransactionBytes = 64 << 10
-	// SkippedWindow is how many rounds before a block's own its skipped leaders are counted over (P5).
-	SkippedWindow Round = 64
 )
 
 // Header is everything that a block's id covers (P5).
@@ -28,7 +26,7 @@ type Header struct {
 	PayloadRoot     Hash
 	Timestamp       Timestamp
 	Proposer        ValidatorID
-	Skipped         []byte // bitmap over the validator set: leaders of rounds skipped since the parent; empty when none
+	Failed          []byte // bitmap over the validator set: leaders that lately failed (FoldFailed); empty when nobody
 }
 
 // Block is a header, the QC of its parent and the transactions. Immutable: make it by NewBlock or DecodeBlock.
@@ -65,7 +63,7 @@ func (h Header) write(w *canonical.Writer) {
 	w.Fixed(h.PayloadRoot[:])
 	w.Uint64(uint64(h.Timestamp))
 	w.Fixed(h.Proposer[:])
-	w.VarBytes(h.Skipped)
+	w.VarBytes(h.Failed)
 }
 
 func readHeader(r *canonical.Reader) (h Header) {
@@ -78,8 +76,8 @@ func readHeader(r *canonical.Reader) (h Header) {
 	r.Copy(h.PayloadRoot[:])
 	h.Timestamp = Timestamp(r.Uint64())
 	r.Copy(h.Proposer[:])
-	if skipped := r.VarBytes((MaxValidators + 7) / 8); len(skipped) != 0 {
-		h.Skipped = append([]byte(nil), skipped...)
+	if failed := r.VarBytes((MaxValidators + 7) / 8); len(failed) != 0 {
+		h.Failed = append([]byte(nil), failed...)
 	}
 	return h
 }

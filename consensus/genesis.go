@@ -18,6 +18,7 @@ type Genesis struct {
 	ChainID          string
 	Rule             CommitRule
 	ContiguousRounds Round // length of a leader's slot
+	Election         Election
 	Timestamp        Timestamp
 	Validators       *ValidatorSet
 	AppDocument      []byte // what app.App.Genesis reads; opaque here
@@ -32,6 +33,13 @@ func (g *Genesis) Validate() error {
 		return fmt.Errorf("genesis: unknown commit rule %v", g.Rule)
 	case g.ContiguousRounds == 0 || g.ContiguousRounds > MaxContiguousRounds:
 		return fmt.Errorf("genesis: contiguous rounds %d must be in 1…%d", g.ContiguousRounds, MaxContiguousRounds)
+	case !g.Election.IsKnown():
+		return fmt.Errorf("genesis: unknown election %v", g.Election)
+	case g.Election == Reputation && g.ContiguousRounds < g.Rule.ContiguousRounds():
+		// One live leader's slot must be enough to commit: else nothing might be, and the failures that the leaders are
+		// judged by would stand still with the commits, whoever has died meanwhile.
+		return fmt.Errorf("genesis: contiguous rounds %d are too few for %v under %v: at least %d", g.ContiguousRounds,
+			g.Election, g.Rule, g.Rule.ContiguousRounds())
 	case g.Timestamp <= 0:
 		return fmt.Errorf("genesis: timestamp %d must be positive", g.Timestamp)
 	case g.Validators == nil:
@@ -46,6 +54,7 @@ func (g *Genesis) Hash() Hash {
 		w.String(g.ChainID)
 		w.Uint8(uint8(g.Rule))
 		w.Uint64(uint64(g.ContiguousRounds))
+		w.Uint8(uint8(g.Election))
 		w.Uint64(uint64(g.Timestamp))
 		g.Validators.write(w)
 		w.VarBytes(g.AppDocument)

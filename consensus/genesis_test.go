@@ -27,6 +27,7 @@ func TestGenesisHash(t *testing.T) {
 		"chain id":          func(g *consensus.Genesis) { g.ChainID += "x" },
 		"rule":              func(g *consensus.Genesis) { g.Rule++ },
 		"contiguous rounds": func(g *consensus.Genesis) { g.ContiguousRounds++ },
+		"election":          func(g *consensus.Genesis) { g.Election = consensus.Reputation },
 		"timestamp":         func(g *consensus.Genesis) { g.Timestamp++ },
 		"application":       func(g *consensus.Genesis) { g.AppDocument = []byte("{ }") },
 		"a validator less":  func(g *consensus.Genesis) { g.Validators = consensustest.New(1, 2).Set },
@@ -48,25 +49,38 @@ func TestGenesisHash(t *testing.T) {
 	}
 }
 
+func elect(rule consensus.CommitRule, election consensus.Election, contiguous consensus.Round) func(*consensus.Genesis) {
+	return func(g *consensus.Genesis) { g.Rule, g.Election, g.ContiguousRounds = rule, election, contiguous }
+}
+
 func TestGenesisValidate(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*consensus.Genesis)
 		ok     bool
 	}{
-		"right":                    {func(*consensus.Genesis) {}, true},
-		"no chain id":              {func(g *consensus.Genesis) { g.ChainID = "" }, false},
-		"longest chain id":         {func(g *consensus.Genesis) { g.ChainID = strings.Repeat("x", consensus.MaxChainID) }, true},
-		"chain id too long":        {func(g *consensus.Genesis) { g.ChainID = strings.Repeat("x", consensus.MaxChainID+1) }, false},
-		"no rule":                  {func(g *consensus.Genesis) { g.Rule = 0 }, false},
-		"unknown rule":             {func(g *consensus.Genesis) { g.Rule = 4 }, false},
-		"the other rule":           {func(g *consensus.Genesis) { g.Rule = consensus.ThreeChain }, true},
-		"no contiguous rounds":     {func(g *consensus.Genesis) { g.ContiguousRounds = 0 }, false},
-		"one contiguous round":     {func(g *consensus.Genesis) { g.ContiguousRounds = 1 }, true},
-		"most contiguous rounds":   {func(g *consensus.Genesis) { g.ContiguousRounds = consensus.MaxContiguousRounds }, true},
-		"too many of them":         {func(g *consensus.Genesis) { g.ContiguousRounds = consensus.MaxContiguousRounds + 1 }, false},
-		"no time":                  {func(g *consensus.Genesis) { g.Timestamp = 0 }, false},
-		"nobody":                   {func(g *consensus.Genesis) { g.Validators = nil }, false},
-		"an empty document for it": {func(g *consensus.Genesis) { g.AppDocument = nil }, true},
+		"right":                                    {func(*consensus.Genesis) {}, true},
+		"no chain id":                              {func(g *consensus.Genesis) { g.ChainID = "" }, false},
+		"longest chain id":                         {func(g *consensus.Genesis) { g.ChainID = strings.Repeat("x", consensus.MaxChainID) }, true},
+		"chain id too long":                        {func(g *consensus.Genesis) { g.ChainID = strings.Repeat("x", consensus.MaxChainID+1) }, false},
+		"no rule":                                  {func(g *consensus.Genesis) { g.Rule = 0 }, false},
+		"unknown rule":                             {func(g *consensus.Genesis) { g.Rule = 4 }, false},
+		"the other rule":                           {func(g *consensus.Genesis) { g.Rule = consensus.ThreeChain }, true},
+		"no contiguous rounds":                     {func(g *consensus.Genesis) { g.ContiguousRounds = 0 }, false},
+		"one contiguous round":                     {func(g *consensus.Genesis) { g.ContiguousRounds = 1 }, true},
+		"most contiguous rounds":                   {func(g *consensus.Genesis) { g.ContiguousRounds = consensus.MaxContiguousRounds }, true},
+		"too many of them":                         {func(g *consensus.Genesis) { g.ContiguousRounds = consensus.MaxContiguousRounds + 1 }, false},
+		"no election":                              {func(g *consensus.Genesis) { g.Election = 0 }, false},
+		"an unknown election":                      {func(g *consensus.Genesis) { g.Election = 3 }, false},
+		"the other election":                       {func(g *consensus.Genesis) { g.Election = consensus.Reputation }, true},
+		"reputation, slots too short, two_chain":   {elect(consensus.TwoChain, consensus.Reputation, 1), false},
+		"reputation, shortest slots, two_chain":    {elect(consensus.TwoChain, consensus.Reputation, 2), true},
+		"reputation, slots too short, three_chain": {elect(consensus.ThreeChain, consensus.Reputation, 2), false},
+		"reputation, shortest slots, three_chain":  {elect(consensus.ThreeChain, consensus.Reputation, 3), true},
+		"reputation, longer slots, three_chain":    {elect(consensus.ThreeChain, consensus.Reputation, 4), true},
+		"round_robin, slots of one":                {elect(consensus.ThreeChain, consensus.RoundRobin, 1), true},
+		"no time":                                  {func(g *consensus.Genesis) { g.Timestamp = 0 }, false},
+		"nobody":                                   {func(g *consensus.Genesis) { g.Validators = nil }, false},
+		"an empty document for it":                 {func(g *consensus.Genesis) { g.AppDocument = nil }, true},
 	} {
 		g := *consensustest.New(1).Genesis
 		c.change(&g)
@@ -108,6 +122,22 @@ func TestTexts(t *testing.T) {
 		if got, err := consensus.ParseCommitRule(name); err != nil || got != rule || rule.String() != name || !rule.IsKnown() {
 			t.Errorf("rule: %v, %v", got, err)
 		}
+	}
+	for name, election := range map[string]consensus.Election{"reputation": consensus.Reputation, "round_robin": consensus.RoundRobin} {
+		if got, err := consensus.ParseElection(name); err != nil || got != election || election.String() != name || !election.IsKnown() {
+			t.Errorf("election: %v, %v", got, err)
+		}
+	}
+	if consensus.Election(0).IsKnown() || consensus.Election(3).IsKnown() {
+		t.Error("an unknown election is known")
+	}
+	for _, s := range []string{"", "1", "Reputation", "round robin", "election(1)"} {
+		if _, err := consensus.ParseElection(s); !errors.Is(err, consensus.ErrMalformed) {
+			t.Errorf("election %q: %v", s, err)
+		}
+	}
+	if s := consensus.Election(9).String(); s != "election(9)" {
+		t.Errorf("an unknown election is called %q", s)
 	}
 	if consensus.CommitRule(0).IsKnown() || consensus.CommitRule(1).IsKnown() || consensus.CommitRule(4).IsKnown() {
 		t.Error("an unknown rule is known")

@@ -34,6 +34,7 @@ func newCounterCluster(t *testing.T, validators int) *cluster {
 	network := &Network{Dir: dir, Kind: Devnet, ChainID: "count-test"}
 	genesis := &GenesisDocument{
 		ChainID: network.ChainID, CommitRule: consensus.TwoChain.String(), ContiguousRounds: DefaultContiguousRounds(consensus.TwoChain),
+		Election:  consensus.Reputation.String(),
 		Timestamp: time.Now().Truncate(time.Millisecond), App: []byte("{}"),
 	}
 	for i := range homes {

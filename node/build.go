@@ -173,6 +173,7 @@ func (n *Node) openEngine() error {
 			Scheme: signature.NewEd25519(), Cache: engine.NewCertificates(certificateMemory),
 		},
 		ContiguousRounds: n.genesis.ContiguousRounds,
+		Election:         core.ElectionOf(n.genesis),
 		Timing: core.Timing{
 			Base: s.Consensus.RoundTimeoutBase, Growth: s.Consensus.RoundTimeoutGrowth, Cap: s.Consensus.RoundTimeoutCap,
 			Idle: s.Consensus.IdleBlockInterval, FutureBound: core.DefaultTiming().FutureBound,

@@ -29,7 +29,7 @@ func Example() {
 	home, err := node.InitHome(filepath.Join(dir, "home"), node.HomeOptions{
 		Key: key, Settings: settings,
 		Genesis: &node.GenesisDocument{
-			ChainID: "example", CommitRule: "two_chain", ContiguousRounds: 2,
+			ChainID: "example", CommitRule: "two_chain", ContiguousRounds: 2, Election: "reputation",
 			Timestamp:  time.Now().Truncate(time.Millisecond),
 			Validators: []node.GenesisValidator{{Name: "alone", PublicKey: key.Public().String(), Power: 1}},
 			App:        []byte("{}"),

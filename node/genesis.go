@@ -18,6 +18,7 @@ type GenesisDocument struct {
 	ChainID          string
 	CommitRule       string // "two_chain" or "three_chain"
 	ContiguousRounds uint64 // length of a leader's slot; absent in a file: DefaultContiguousRounds of the rule
+	Election         string // "reputation" or "round_robin"; absent in a file: reputation
 	Timestamp        time.Time
 	Validators       []GenesisValidator
 	App              []byte // the application's part: canonical JSON, opaque here
@@ -98,6 +99,10 @@ func (d *GenesisDocument) Genesis() (*consensus.Genesis, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: commitRule: %w", ErrGenesis, err)
 	}
+	election, err := consensus.ParseElection(d.Election)
+	if err != nil {
+		return nil, fmt.Errorf("%w: election: %w", ErrGenesis, err)
+	}
 	members := make([]consensus.Validator, len(d.Validators))
 	for i, v := range d.Validators {
 		key, err := signature.ParsePublicKey(v.PublicKey)
@@ -121,6 +126,7 @@ func (d *GenesisDocument) Genesis() (*consensus.Genesis, error) {
 		ChainID:          d.ChainID,
 		Rule:             rule,
 		ContiguousRounds: consensus.Round(d.ContiguousRounds),
+		Election:         election,
 		Timestamp:        consensus.Timestamp(d.Timestamp.UnixMilli()),
 		Validators:       set,
 		AppDocument:      document,

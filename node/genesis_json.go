@@ -17,6 +17,7 @@ type genesisFile struct {
 	ChainID          string             `json:"chainId"`
 	CommitRule       string             `json:"commitRule"`
 	ContiguousRounds *uint64            `json:"contiguousRounds,omitempty"` // absent: the default of the rule
+	Election         *string            `json:"election,omitempty"`         // absent: reputation
 	Timestamp        string             `json:"timestamp"`                  // RFC 3339, UTC, whole milliseconds
 	Validators       []GenesisValidator `json:"validators"`
 	App              json.RawMessage    `json:"app"`
@@ -26,7 +27,7 @@ type genesisFile struct {
 const timestampForm = "2006-01-02T15:04:05.000Z07:00"
 
 var (
-	genesisKeys   = []string{"chainId", "commitRule", "contiguousRounds", "timestamp", "validators", "app"}
+	genesisKeys   = []string{"chainId", "commitRule", "contiguousRounds", "election", "timestamp", "validators", "app"}
 	validatorKeys = []string{"name", "publicKey", "power"}
 )
 
@@ -49,13 +50,16 @@ func ParseGenesis(raw []byte) (*GenesisDocument, error) {
 		return nil, fmt.Errorf("%w: timestamp: %q is no time such as 2026-01-31T12:00:00.000Z", ErrGenesis, file.Timestamp)
 	}
 	d := &GenesisDocument{
-		ChainID: file.ChainID, CommitRule: file.CommitRule,
+		ChainID: file.ChainID, CommitRule: file.CommitRule, Election: consensus.Reputation.String(),
 		Timestamp: timestamp.UTC(), Validators: file.Validators, App: file.App,
 	}
 	if file.ContiguousRounds != nil {
 		d.ContiguousRounds = *file.ContiguousRounds
 	} else if rule, err := consensus.ParseCommitRule(file.CommitRule); err == nil { // else Genesis says so
 		d.ContiguousRounds = DefaultContiguousRounds(rule)
+	}
+	if file.Election != nil {
+		d.Election = *file.Election
 	}
 	g, err := d.Genesis()
 	if err != nil {
@@ -69,6 +73,7 @@ func ParseGenesis(raw []byte) (*GenesisDocument, error) {
 func (d *GenesisDocument) Encode() []byte {
 	out, err := json.MarshalIndent(genesisFile{
 		ChainID: d.ChainID, CommitRule: d.CommitRule, ContiguousRounds: &d.ContiguousRounds,
+		Election:  &d.Election,
 		Timestamp: d.Timestamp.UTC().Format(timestampForm), Validators: d.Validators, App: d.App,
 	}, "", "  ")
 	if err != nil {

@@ -24,6 +24,7 @@ func sampleGenesis() string {
   "chainId": "test-1",
   "commitRule": "two_chain",
   "contiguousRounds": 3,
+  "election": "round_robin",
   "timestamp": "2026-01-31T12:00:00.250Z",
   "validators": [
     {"name": "one", "publicKey": "` + keyA + `", "power": 1},
@@ -91,7 +92,7 @@ func TestGenesisIdentity(t *testing.T) {
 		t.Error("the order of validators changes the hash")
 	}
 	for name, change := range map[string][2]string{
-		"chain id": {"test-1", "test-2"}, "rounds": {"3,", "2,"}, "timestamp": {".250Z", ".251Z"},
+		"chain id": {"test-1", "test-2"}, "rounds": {"3,", "2,"}, "election": {"round_robin", "reputation"}, "timestamp": {".250Z", ".251Z"},
 		"name": {`"one"`, `"eno"`}, "key": {keyA, strings.Repeat("c", 64)}, "power": {`"power": 1}`, `"power": 2}`},
 		"app": {"2.50", "2.51"}, "number in app": {"2.50", "2.5"},
 	} {
@@ -115,6 +116,13 @@ func TestGenesisDefaults(t *testing.T) {
 	if err != nil || d.ContiguousRounds != 3 || d.CommitRule != "three_chain" {
 		t.Errorf("%+v, %v", d, err)
 	}
+	if g, err := d.Genesis(); err != nil || g.Election != consensus.RoundRobin {
+		t.Errorf("%+v, %v", g, err)
+	}
+	elected, err := ParseGenesis([]byte(strings.Replace(sampleGenesis(), `"election": "round_robin",`, "", 1)))
+	if err != nil || elected.Election != "reputation" {
+		t.Errorf("%+v, %v", elected, err)
+	}
 	if g, err := d.Genesis(); err != nil || g.Rule != consensus.ThreeChain || g.ContiguousRounds != 3 {
 		t.Errorf("%+v, %v", g, err)
 	}
@@ -130,6 +138,8 @@ func TestGenesisRefuses(t *testing.T) {
 		"no chain id":         {"test-1", "", "chain id"},
 		"long chain id":       {"test-1", strings.Repeat("x", 65), "64"},
 		"rule":                {"two_chain", "four_chain", "two_chain"},
+		"election":            {"round_robin", "lottery", "reputation"},
+		"empty election":      {"round_robin", "", "reputation"},
 		"rounds 0":            {`"contiguousRounds": 3`, `"contiguousRounds": 0`, "1…64"},
 		"rounds 65":           {`"contiguousRounds": 3`, `"contiguousRounds": 65`, "1…64"},
 		"rounds negative":     {`"contiguousRounds": 3`, `"contiguousRounds": -1`, "contiguousRounds"},

@@ -120,24 +120,28 @@ func OpenOrWriteNetwork(dir string, opts NetworkOptions) (*Network, error) {
 		return nil, fmt.Errorf("%w: %s is of chain %s, not %s; name another --home", ErrOtherNetwork, dir, n.ChainID,
 			opts.ChainID)
 	}
-	if err := n.checkRule(opts.CommitRule); err != nil {
+	if err := n.checkChain(opts); err != nil {
 		return nil, err
 	}
 	return n, nil
 }
 
-// checkRule is nil when the network's chain is under this rule, or any when that is 0.
-func (n *Network) checkRule(want consensus.CommitRule) error {
-	if want == 0 {
+// checkChain is nil when the network's chain has the commit rule and the election that are asked for; 0 is any.
+func (n *Network) checkChain(opts NetworkOptions) error {
+	if opts.CommitRule == 0 && opts.Election == 0 {
 		return nil
 	}
 	d, err := LoadGenesis(n.Homes()[0].GenesisFile())
 	if err != nil {
 		return err
 	}
-	if d.CommitRule != want.String() {
+	if want := opts.CommitRule; want != 0 && d.CommitRule != want.String() {
 		return fmt.Errorf("%w: %s is under the commit rule %s, not %v; leave --commit-rule away to continue it, or name "+
 			"another --home", ErrOtherNetwork, n.Dir, d.CommitRule, want)
+	}
+	if want := opts.Election; want != 0 && d.Election != want.String() {
+		return fmt.Errorf("%w: %s elects its leaders by %s, not %v; leave --election away to continue it, or name "+
+			"another --home", ErrOtherNetwork, n.Dir, d.Election, want)
 	}
 	return nil
 }

@@ -32,6 +32,7 @@ type NetworkOptions struct {
 	ChainID    string               // "": the kind with a random end, such as devnet-1f0a3c
 	Validators int                  // 0: DefaultValidators
 	CommitRule consensus.CommitRule // 0: two_chain
+	Election   consensus.Election   // 0: reputation
 	Host       string               // where the nodes listen; "": 127.0.0.1
 	Ports      Ports                // of the settings files; zero: DefaultPorts
 	Faucet     bool                 // each node has an account to give from, and the key to it
@@ -50,6 +51,9 @@ func (o NetworkOptions) complete() NetworkOptions {
 	}
 	if o.CommitRule == 0 {
 		o.CommitRule = consensus.TwoChain
+	}
+	if o.Election == 0 {
+		o.Election = consensus.Reputation
 	}
 	if o.Host == "" {
 		o.Host = "127.0.0.1"
@@ -104,7 +108,7 @@ func newNetworkPlan(opts NetworkOptions) (*networkPlan, error) {
 	}
 	p.genesis = &GenesisDocument{
 		ChainID: opts.ChainID, CommitRule: opts.CommitRule.String(), ContiguousRounds: DefaultContiguousRounds(opts.CommitRule),
-		Timestamp: opts.Now.UTC().Truncate(time.Millisecond), Validators: members, App: document.Encode(),
+		Election: opts.Election.String(), Timestamp: opts.Now.UTC().Truncate(time.Millisecond), Validators: members, App: document.Encode(),
 	}
 	return p, p.genesis.Validate()
 }

@@ -171,12 +171,12 @@ func TestSecondStartContinues(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, opts := range []NetworkOptions{{}, {Validators: 4}, {ChainID: first.ChainID}, {CommitRule: consensus.TwoChain}} {
+	for _, opts := range []NetworkOptions{{}, {Validators: 4}, {ChainID: first.ChainID}, {CommitRule: consensus.TwoChain}, {Election: consensus.Reputation}} {
 		if again, err := OpenOrWriteNetwork(dir, opts); err != nil || again.ChainID != first.ChainID || len(again.Nodes) != 4 {
 			t.Errorf("%+v: %+v, %v", opts, again, err)
 		}
 	}
-	for _, opts := range []NetworkOptions{{Validators: 3}, {Validators: 7}, {ChainID: "other"}, {CommitRule: consensus.ThreeChain}} {
+	for _, opts := range []NetworkOptions{{Validators: 3}, {Validators: 7}, {ChainID: "other"}, {CommitRule: consensus.ThreeChain}, {Election: consensus.RoundRobin}} {
 		if _, err := OpenOrWriteNetwork(dir, opts); !errors.Is(err, ErrOtherNetwork) {
 			t.Errorf("%+v: %v", opts, err)
 		}
@@ -199,6 +199,25 @@ func TestCommitRuleOfANetwork(t *testing.T) {
 	}
 	if _, err := WriteTestnet(t.TempDir()+"/net", NetworkOptions{Kind: Testnet, Validators: 2, CommitRule: 9, Now: time.Now()}); !errors.Is(err, ErrGenesis) {
 		t.Errorf("unknown rule: %v", err)
+	}
+}
+
+// TestElectionOfANetwork: likewise for the election.
+func TestElectionOfANetwork(t *testing.T) {
+	for want, election := range map[string]consensus.Election{"reputation": 0, "round_robin": consensus.RoundRobin} {
+		network, err := WriteTestnet(t.TempDir()+"/net", NetworkOptions{Kind: Testnet, Validators: 2, Election: election, Now: time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, home := range network.Homes() {
+			d, err := LoadGenesis(home.GenesisFile())
+			if err != nil || d.Election != want {
+				t.Errorf("%s: %+v, %v", want, d, err)
+			}
+		}
+	}
+	if _, err := WriteTestnet(t.TempDir()+"/net", NetworkOptions{Kind: Testnet, Validators: 2, Election: 9, Now: time.Now()}); !errors.Is(err, ErrGenesis) {
+		t.Errorf("unknown election: %v", err)
 	}
 }
 

@@ -50,7 +50,7 @@ func newWorld(t testing.TB) *world {
 	}
 	w.genesis = storage.Genesis{
 		Chain: &consensus.Genesis{
-			ChainID: "test", Rule: consensus.TwoChain, ContiguousRounds: 2, Timestamp: 1_000, Validators: set,
+			ChainID: "test", Rule: consensus.TwoChain, ContiguousRounds: 2, Election: consensus.RoundRobin, Timestamp: 1_000, Validators: set,
 		},
 		Changes: []app.Change{{Key: []byte("kept"), Value: []byte("from genesis")}, {Key: []byte("newest"), Value: []byte{}}},
 	}

@@ -28,7 +28,7 @@ func (c *cli) devnetCommand() *cobra.Command {
 	validators := flags.Int("validators", 0, fmt.Sprintf("how many validators a new devnet has (default %d)", node.DefaultValidators))
 	chainID := flags.String("chain-id", "", "id of a new chain; default: devnet- and six random digits")
 	var opts node.NetworkOptions
-	opts.AddRuleFlag(flags)
+	opts.AddChainFlags(flags)
 	defaults := node.DefaultPorts()
 	defaults.Peer = 0
 	ports := addPorts(flags, defaults)
@@ -48,8 +48,9 @@ func (c *cli) devnetCommand() *cobra.Command {
 			err := devnet.Run(ctx, devnet.Options{
 				Home: home, Ports: *ports, Flags: flags,
 				Network: node.NetworkOptions{
-					Kind: node.Devnet, ChainID: *chainID, Validators: *validators, CommitRule: opts.CommitRule, Faucet: true,
-					Now: time.Now(),
+					Kind: node.Devnet, ChainID: *chainID, Validators: *validators, CommitRule: opts.CommitRule, Election: opts.Election,
+					Faucet: true,
+					Now:    time.Now(),
 				},
 				Logger: func(name string, s node.LogSettings) *slog.Logger { return newLogger(c.errOut, s).With("node", name) },
 				Ready: func(r node.Running) {

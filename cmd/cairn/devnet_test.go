@@ -105,6 +105,9 @@ func TestDevnet(t *testing.T) {
 	if code := run(t.Context(), append(args, "--commit-rule", "three_chain"), &out, &errOut); code != exitHome.Code {
 		t.Errorf("with another commit rule: exit %d: %s", code, errOut.String())
 	}
+	if code := run(t.Context(), append(args, "--election", "round_robin"), &out, &errOut); code != exitHome.Code {
+		t.Errorf("with another election: exit %d: %s", code, errOut.String())
+	}
 
 	again, stop := background(t, args...)
 	var second node.Running
@@ -242,6 +245,11 @@ func TestTestnetAndStart(t *testing.T) {
 	other := []string{"testnet", "--output", dir + "2", "--commit-rule", "four_chain"}
 	if code := run(t.Context(), other, &bytes.Buffer{}, &errOut); code != exitUsage.Code || !strings.Contains(errOut.String(), "three_chain") {
 		t.Errorf("unknown commit rule: exit %d: %s", code, errOut.String())
+	}
+	errOut.Reset()
+	other = []string{"testnet", "--output", dir + "2", "--election", "lottery"}
+	if code := run(t.Context(), other, &bytes.Buffer{}, &errOut); code != exitUsage.Code || !strings.Contains(errOut.String(), "round_robin") {
+		t.Errorf("unknown election: exit %d: %s", code, errOut.String())
 	}
 	if code := run(t.Context(), []string{"testnet", "--output", dir}, &bytes.Buffer{}, &bytes.Buffer{}); code != exitFailure.Code {
 		t.Errorf("over another: exit %d", code)

@@ -37,7 +37,7 @@ func (c *cli) testnetCommand() *cobra.Command {
 	output := flags.String("output", "", "folder to make, or an empty one")
 	flags.IntVar(&opts.Validators, "validators", node.DefaultValidators, "how many validators")
 	flags.StringVar(&opts.ChainID, "chain-id", "", "id of the chain; default: testnet- and six random digits")
-	opts.AddRuleFlag(flags)
+	opts.AddChainFlags(flags)
 	flags.StringVar(&opts.Host, "host", "127.0.0.1", "where the nodes listen and find each other; edit the settings files "+
 		"for nodes on several machines")
 	flags.BoolVar(&opts.Faucet, "faucet", false, "let every node give away funds")

@@ -1,6 +1,7 @@
 package consensustest
 
 import (
+	"bytes"
 	"crypto/sha256"
 
 	"github.com/cairnchain/cairn/consensus"
@@ -21,32 +22,23 @@ func (c *Committee) Block(qc *consensus.QC, round consensus.Round, change func(*
 		ParentRound:     parent.Round,
 		ParentStateRoot: parent.StateRoot,
 		Timestamp:       parent.Timestamp + 1,
-		Proposer:        c.ID(c.Leader(round)),
-		Skipped:         c.skipped(parent.Round, round),
+		Proposer:        c.ID(c.LeaderOn(parent.ID, round)),
 	}
+	failed := c.FailedOn(parent.ID, round, h.Timestamp)
+	h.Failed = failed
 	if change != nil {
 		change(&h)
+	}
+	if bytes.Equal(h.Failed, failed) {
+		h.Failed = c.FailedOn(parent.ID, round, h.Timestamp) // the time may have changed
 	}
 	var payload [][]byte
 	for _, tx := range txs {
 		payload = append(payload, []byte(tx))
 	}
-	return consensus.NewBlock(h, qc, payload)
-}
-
-// skipped is the bitmap of the leaders strictly between two rounds.
-func (c *Committee) skipped(parent, round consensus.Round) []byte {
-	var bitmap []byte
-	for r := parent + 1; r < round; r++ {
-		if r+consensus.SkippedWindow < round {
-			continue
-		}
-		if bitmap == nil {
-			bitmap = make([]byte, (c.Len()+7)/8)
-		}
-		bitmap[c.Leader(r)/8] |= 1 << (c.Leader(r) % 8)
-	}
-	return bitmap
+	b := consensus.NewBlock(h, qc, payload)
+	c.Know(b)
+	return b
 }
 
 // Outcome executes a block: the state root is a hash of the parent's state root and the payload. A pure function.

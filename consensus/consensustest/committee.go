@@ -7,6 +7,7 @@ import (
 	"crypto/sha512"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/signature"
@@ -61,6 +62,7 @@ type Committee struct {
 	Scheme  signature.Scheme
 
 	signers []consensus.Signer
+	known   *sync.Map // block id to consensus.Header, of blocks that Block made and Know was told of
 }
 
 // New returns a committee under two_chain with these powers that signs by FastSigner.
@@ -70,6 +72,7 @@ func New(powers ...consensus.Power) *Committee { return NewOf(Rule(consensus.Two
 type Parameters struct {
 	Rule             consensus.CommitRule
 	ContiguousRounds consensus.Round
+	Election         consensus.Election // round_robin when zero: most tests want to know who leads
 }
 
 // Rule returns the default parameters under a rule.
@@ -111,15 +114,18 @@ func newCommittee(p Parameters, signers []consensus.Signer, scheme signature.Sch
 	if err != nil {
 		panic(err)
 	}
+	if p.Election == 0 {
+		p.Election = consensus.RoundRobin
+	}
 	g := &consensus.Genesis{
-		ChainID: "test-chain", Rule: p.Rule, ContiguousRounds: p.ContiguousRounds, Timestamp: Start, Validators: set,
-		AppDocument: []byte("{}"),
+		ChainID: "test-chain", Rule: p.Rule, ContiguousRounds: p.ContiguousRounds, Election: p.Election, Timestamp: Start,
+		Validators: set, AppDocument: []byte("{}"),
 	}
 	if err := g.Validate(); err != nil {
 		panic(err)
 	}
 	root, _ := g.Block(consensus.Hash{1})
-	return &Committee{Genesis: g, Set: set, Domain: g.Domain(), Root: root, Scheme: scheme, signers: signers}
+	return &Committee{Genesis: g, Set: set, Domain: g.Domain(), Root: root, Scheme: scheme, signers: signers, known: &sync.Map{}}
 }
 
 func name(i int) string {
@@ -154,7 +160,8 @@ func (c *Committee) Verifier() *consensus.Verifier {
 	return &consensus.Verifier{Domain: c.Domain, Set: c.Set, Genesis: c.Root, Scheme: c.Scheme}
 }
 
-// Leader returns who leads a round when all powers are equal: slots of Genesis.ContiguousRounds in the order of ids.
+// Leader returns who leads a round when all powers are equal, by round_robin or as long as nobody failed: slots of
+// Genesis.ContiguousRounds in the order of ids.
 func (c *Committee) Leader(r consensus.Round) int {
 	return int((r - 1) / c.Genesis.ContiguousRounds % consensus.Round(c.Len()))
 }

@@ -19,7 +19,7 @@ func (s *schedule) misbehave(n *node) {
 	case s.rng.IntN(5) == 0:
 		pair = append(pair, message{kind: "sync", round: round})
 		s.lieInSync(n)
-	case c.committee.Leader(round) == n.index || s.rng.IntN(8) == 0:
+	case c.committee.LeaderOn(qc.Block().ID, round) == n.index || s.rng.IntN(8) == 0:
 		for range 2 {
 			b := c.committee.Block(qc, round, func(h *consensus.Header) {
 				h.Proposer = n.id

@@ -28,6 +28,7 @@ func farBehind(t *testing.T, chainOf consensustest.Parameters) {
 	genesis := must(verifier.QC(committee.GenesisQC()))
 	c, effects := core.New(core.Config{
 		Domain: committee.Domain, Validators: committee.Set, Self: committee.ID(3), ContiguousRounds: chainOf.ContiguousRounds, Timing: core.DefaultTiming(),
+		Election: core.RoundRobin(committee.Set, chainOf.ContiguousRounds),
 	}, core.Recovery{Now: start, Safety: safety.Initial(consensus.FirstEpoch), Root: committee.Root, Proof: genesis, HighQC: genesis})
 
 	var committed, largest, fetches int

@@ -29,6 +29,7 @@ type cluster struct {
 	oracle    *oracle
 	log       *transcript
 	onSend    func(*message) bool // false: lost; nil: nothing is lost
+	onNote    func(*node, core.Note)
 	cache     cache
 }
 
@@ -62,6 +63,11 @@ func newCluster(t testing.TB, o options) *cluster {
 		n.held = map[string]bool{}
 	}
 	return c
+}
+
+// election returns the committee's.
+func (c *cluster) election() core.Election {
+	return core.ElectionOf(c.committee.Genesis)
 }
 
 // boot starts every node that is not Byzantine.

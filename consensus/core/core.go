@@ -26,7 +26,7 @@ import (
 var (
 	// ErrConflict is a Halt: two certificates contradict each other, so more than a third of the power is faulty.
 	ErrConflict = errors.New("conflicting certificates")
-	// ErrDivergence is a Halt: a quorum certified another outcome than ours for a block.
+	// ErrDivergence is a Halt: a quorum certified another outcome than ours for a block, or one that is invalid here.
 	ErrDivergence = errors.New("our outcome differs from the certified one")
 )
 
@@ -37,8 +37,10 @@ const (
 	MaxUncommitted = 100
 	// MaxPerRoundAuthor is how many uncertified blocks of one author and round are kept; more are dropped.
 	MaxPerRoundAuthor = 2
-	// MaxOrphans is how many proposals wait for their parents; beyond it the one of the lowest round is dropped.
-	MaxOrphans = 8
+	// MaxOrphansPerAuthor is how many proposals of one author wait for their parents; beyond it the one of the lowest
+	// round is dropped. Who leads is not known before the parent is, so each author has its own room: nobody can push
+	// out what another one proposed.
+	MaxOrphansPerAuthor = 2
 	// VoteWindow is how many rounds ahead of ours votes are kept; later ones are dropped.
 	VoteWindow consensus.Round = 2
 	// FetchAhead is the size of the tree beyond which no further chunk is fetched until it shrinks.
@@ -84,6 +86,7 @@ type Config struct {
 	Validators       *consensus.ValidatorSet
 	Self             consensus.ValidatorID // need not be a validator: then nothing is signed
 	ContiguousRounds consensus.Round
+	Election         Election // of the chain's genesis; others only in tests
 	Timing           Timing
 	Rules            safety.Rules // of the domain's commit rule when nil; others only to prove that tests bite
 }
@@ -91,20 +94,21 @@ type Config struct {
 // Recovery is what was durable when the process started.
 type Recovery struct {
 	Now    time.Time
-	Safety safety.State                       // raised already, see safety.Raise
-	Root   consensus.BlockInfo                // the newest committed block
-	Proof  consensus.Verified[*consensus.QC]  // what committed it; of a fresh chain the genesis QC
-	HighQC consensus.Verified[*consensus.QC]  // at least Proof
-	HighTC *consensus.Verified[*consensus.TC] // nil when there is none
-	Blocks []*consensus.Block                 // uncommitted, parents first
+	Safety safety.State        // raised already, see safety.Raise
+	Root   consensus.BlockInfo // the newest committed block
+	// Lineage is what function Lineage returns for the root.
+	Lineage []consensus.Header
+	Proof   consensus.Verified[*consensus.QC]  // what committed it; of a fresh chain the genesis QC
+	HighQC  consensus.Verified[*consensus.QC]  // at least Proof
+	HighTC  *consensus.Verified[*consensus.TC] // nil when there is none
+	Blocks  []*consensus.Block                 // uncommitted, parents first
 }
 
 // Core is the protocol's state. Step it from one goroutine.
 type Core struct {
-	cfg      Config
-	rules    safety.Rules
-	election *election
-	safety   safety.State
+	cfg    Config
+	rules  safety.Rules
+	safety safety.State
 
 	now  time.Time
 	tree *tree
@@ -149,10 +153,9 @@ func New(cfg Config, rec Recovery) (*Core, Effects) {
 	c := &Core{
 		cfg:       cfg,
 		rules:     cfg.Rules,
-		election:  newElection(cfg.Validators, cfg.ContiguousRounds),
 		safety:    rec.Safety,
 		now:       rec.Now,
-		tree:      newTree(rec.Root),
+		tree:      newTree(rec.Root, rootStanding(rec, cfg.Rules.Chain()), cfg.Rules.Chain()),
 		certified: map[consensus.Round]*consensus.QC{},
 		votes:     map[consensus.Round]*ballot{},
 		helped:    map[consensus.ValidatorID]time.Time{},
@@ -268,7 +271,7 @@ type Status struct {
 // Status returns a snapshot. It may be called between Steps, from the goroutine that steps.
 func (c *Core) Status() Status {
 	s := Status{
-		Round: c.round, Leader: c.leader(c.round), Entered: c.entered, HighQC: c.highQC, HighTC: c.highTC,
+		Round: c.round, Leader: c.leader(), Entered: c.entered, HighQC: c.highQC, HighTC: c.highTC,
 		CommitQC: c.commitQC, Root: c.tree.root.info, Tree: c.tree.size(), LastVoted: c.safety.LastVoted, Idle: !c.busy(), Waiting: c.waiting,
 	}
 	if c.fetch != nil {

@@ -92,6 +92,9 @@ func (d *disk) recovery(v *consensus.Verifier, now time.Time) core.Recovery {
 		rec.HighTC, highTC = &tc, tc.Get()
 	}
 	rec.Safety = safety.Raise(safety.ForChain(v.Domain.Rule), d.state(), rec.HighQC.Get(), highTC)
+	rec.Lineage = must(core.Lineage(v.Domain.Rule, d.root, func(h consensus.Height) (consensus.Header, error) {
+		return d.block(d.chain[h-1]).Header, nil
+	}))
 	for _, id := range d.order {
 		if b := d.block(id); b.Round > d.root.Round {
 			rec.Blocks = append(rec.Blocks, b)

@@ -1,110 +1,90 @@
 package core
 
-import "github.com/cairnchain/cairn/consensus"
+import (
+	"fmt"
 
-// maxSlots bounds the table of an election.
-const maxSlots = 1024
+	"github.com/cairnchain/cairn/consensus"
+)
 
-// election assigns slots of consecutive rounds to leaders: a smooth interleaved table by power, in which everybody has
-// at least one slot (P30).
-type election struct {
-	contiguous consensus.Round
-	slots      []consensus.ValidatorID
+// Tip is what an election may know of the chain that a block extends. It is the same for everybody who holds that
+// chain, whatever else they hold.
+type Tip struct {
+	Round    consensus.Round       // of the newest block of the chain; 0 for genesis
+	Proposer consensus.ValidatorID // of that block; nobody for genesis
+	Failed   []byte                // the leaders that had lately failed, as of the newest block that its QC, or the newest
+	// one before it that names any, commits: a bitmap over the validator set, empty when nobody
 }
 
-func newElection(set *consensus.ValidatorSet, contiguous consensus.Round) *election {
-	return &election{contiguous: contiguous, slots: smooth(set, shares(set))}
+// Election says who leads: a pure function of the round and of the chain that the round's block extends, so that all
+// who judge a block agree (P30).
+type Election interface {
+	// Leader returns the member of the validator set who may propose in round on a chain with this tip, of a lower
+	// round. Round 0 belongs to nobody.
+	Leader(round consensus.Round, tip Tip) consensus.ValidatorID
 }
 
-// leader returns who may propose in round; round 0 belongs to nobody.
-func (e *election) leader(round consensus.Round) consensus.ValidatorID {
+// ElectionOf returns the election of a chain. It panics on one that genesis validation lets through but nobody wrote.
+func ElectionOf(g *consensus.Genesis) Election {
+	switch g.Election {
+	case consensus.RoundRobin:
+		return RoundRobin(g.Validators, g.ContiguousRounds)
+	case consensus.Reputation:
+		return Reputation(g.Validators, g.ContiguousRounds)
+	}
+	panic(fmt.Sprintf("core: no election %v", g.Election))
+}
+
+// RoundRobin returns the election that goes round the table of slots, whatever happened on the chain.
+func RoundRobin(set *consensus.ValidatorSet, contiguous consensus.Round) Election {
+	return roundRobin{newSlots(set, contiguous)}
+}
+
+type roundRobin struct{ *slots }
+
+// Leader returns who has the slot of round.
+func (e roundRobin) Leader(round consensus.Round, _ Tip) consensus.ValidatorID {
 	if round == 0 {
 		return consensus.ValidatorID{}
 	}
-	return e.slots[uint64((round-1)/e.contiguous)%uint64(len(e.slots))]
+	return e.table[e.slot(round)%uint64(len(e.table))]
 }
 
-// shares gives each validator its number of slots: exactly in the ratio of powers when that fits maxSlots, else one
-// each and the rest of maxSlots by largest remainder.
-func shares(set *consensus.ValidatorSet) []int {
-	divisor := uint64(0)
-	for _, v := range set.Members() {
-		divisor = gcd(uint64(v.Power), divisor)
+// Reputation returns the election that goes round the table of slots without those of the leaders that lately failed.
+// Whoever began a slot keeps it: a slot is long enough to commit only when it is one leader's.
+func Reputation(set *consensus.ValidatorSet, contiguous consensus.Round) Election {
+	return reputation{newSlots(set, contiguous), set}
+}
+
+type reputation struct {
+	*slots
+	set *consensus.ValidatorSet
+}
+
+// Leader returns who has the slot of round on the chain.
+func (e reputation) Leader(round consensus.Round, tip Tip) consensus.ValidatorID {
+	switch {
+	case round == 0:
+		return consensus.ValidatorID{}
+	case tip.Round > 0 && e.slot(tip.Round) == e.slot(round):
+		return tip.Proposer
+	case len(tip.Failed) == 0:
+		return e.table[e.slot(round)%uint64(len(e.table))]
 	}
-	out := make([]int, set.Len())
-	if uint64(set.TotalPower())/divisor <= maxSlots {
-		for i, v := range set.Members() {
-			out[i] = int(uint64(v.Power) / divisor)
+	left := make([]consensus.ValidatorID, 0, len(e.table))
+	for _, id := range e.table {
+		if !consensus.InBitmap(tip.Failed, e.set.Index(id)) {
+			left = append(left, id)
 		}
-		return out
 	}
-	// One slot for everybody, the rest by power, in whole numbers: all nodes must agree on every one.
-	rest, given := uint64(maxSlots-set.Len()), set.Len()
-	remainders := make([]uint64, set.Len())
-	for i, v := range set.Members() {
-		due := uint64(v.Power) * rest // below 2^58: MaxPower is 2^48
-		out[i] = 1 + int(due/uint64(set.TotalPower()))
-		remainders[i] = due % uint64(set.TotalPower())
-		given += out[i] - 1
-	}
-	for ; given < maxSlots; given++ {
-		best := 0
-		for i := range remainders {
-			if remainders[i] > remainders[best] {
-				best = i
-			}
-		}
-		out[best]++
-		remainders[best] = 0
-	}
-	return out
+	return left[e.slot(round)%uint64(len(left))] // a quorum is left (P39)
 }
 
-// smooth interleaves: in each step everybody gains its share, and the richest takes the slot and pays the total.
-func smooth(set *consensus.ValidatorSet, shares []int) []consensus.ValidatorID {
-	total := 0
-	for _, s := range shares {
-		total += s
+// leader returns who leads the current round: judged on the chain of the high QC's block or, while we lack that block,
+// on our root's, which may name another one than the others find (P22).
+func (c *Core) leader() consensus.ValidatorID {
+	n := c.tree.get(c.highQC.Block().ID)
+	if n == nil {
+		n = c.tree.root
 	}
-	credit := make([]int, len(shares))
-	slots := make([]consensus.ValidatorID, 0, total)
-	for range total {
-		best := 0
-		for i := range credit {
-			credit[i] += shares[i]
-			if credit[i] > credit[best] {
-				best = i
-			}
-		}
-		credit[best] -= total
-		slots = append(slots, set.At(best).ID)
-	}
-	return slots
-}
-
-func gcd(a, b uint64) uint64 {
-	for b != 0 {
-		a, b = b, a%b
-	}
-	return a
-}
-
-func (c *Core) leader(round consensus.Round) consensus.ValidatorID { return c.election.leader(round) }
-
-// skipped returns the bitmap over the validator set of the leaders of the rounds between a block and its parent, of
-// the last SkippedWindow of them; empty when no round was skipped (P5).
-func (c *Core) skipped(parent, round consensus.Round) []byte {
-	first := parent + 1
-	if round > consensus.SkippedWindow {
-		first = max(first, round-consensus.SkippedWindow)
-	}
-	if first >= round {
-		return nil
-	}
-	bitmap := make([]byte, (c.cfg.Validators.Len()+7)/8)
-	for r := first; r < round; r++ {
-		i := c.cfg.Validators.Index(c.leader(r))
-		bitmap[i/8] |= 1 << (i % 8)
-	}
-	return bitmap
+	return c.cfg.Election.Leader(c.round, n.standing.tip())
 }

@@ -10,9 +10,9 @@ import (
 )
 
 // table prints an election's slots by the names of the validators.
-func table(c *consensustest.Committee, e *election) string {
+func table(c *consensustest.Committee, e *slots) string {
 	var out strings.Builder
-	for _, id := range e.slots {
+	for _, id := range e.table {
 		v, _ := c.Set.Get(id)
 		out.WriteString(v.Name)
 	}
@@ -28,14 +28,14 @@ func TestElectionTable(t *testing.T) {
 		"bcabcb":  {1, 3, 2},
 	} {
 		c := consensustest.New(powers...)
-		if got := table(c, newElection(c.Set, 1)); got != want {
+		if got := table(c, newSlots(c.Set, 1)); got != want {
 			t.Errorf("powers %v: %s, want %s", powers, got, want)
 		}
 		for i := range powers { // the ratio counts, not the numbers
 			powers[i] *= 1000
 		}
 		c = consensustest.New(powers...)
-		if got := table(c, newElection(c.Set, 1)); got != want {
+		if got := table(c, newSlots(c.Set, 1)); got != want {
 			t.Errorf("powers %v: %s, want %s", powers, got, want)
 		}
 	}
@@ -54,16 +54,16 @@ func TestElectionShares(t *testing.T) {
 		slices.Repeat([]consensus.Power{consensus.MaxPower}, consensus.MaxValidators),
 	} {
 		c := consensustest.New(powers...)
-		e := newElection(c.Set, 1)
-		if len(e.slots) > maxSlots {
-			t.Errorf("%d validators: %d slots", c.Len(), len(e.slots))
+		e := newSlots(c.Set, 1)
+		if len(e.table) > maxSlots {
+			t.Errorf("%d validators: %d slots", c.Len(), len(e.table))
 		}
 		counts := map[consensus.ValidatorID]int{}
-		for _, id := range e.slots {
+		for _, id := range e.table {
 			counts[id]++
 		}
 		for _, v := range c.Set.Members() {
-			due := float64(v.Power) / float64(c.Set.TotalPower()) * float64(len(e.slots))
+			due := float64(v.Power) / float64(c.Set.TotalPower()) * float64(len(e.table))
 			if n := counts[v.ID]; n < 1 || float64(n) > due+2 || float64(n) < due-float64(c.Len())*due/maxSlots-2 {
 				t.Errorf("%d validators, power %d: %d slots, due %.2f", c.Len(), v.Power, n, due)
 			}
@@ -74,51 +74,74 @@ func TestElectionShares(t *testing.T) {
 func TestLeaderSlots(t *testing.T) {
 	c := consensustest.New(1, 1, 1)
 	for contiguous, want := range map[consensus.Round]string{1: "abcabcab", 2: "aabbccaa", 3: "aaabbbcc"} {
-		e := newElection(c.Set, contiguous)
+		e := RoundRobin(c.Set, contiguous)
 		var got strings.Builder
 		for r := consensus.Round(1); r <= 8; r++ {
-			v, _ := c.Set.Get(e.leader(r))
+			v, _ := c.Set.Get(e.Leader(r, Tip{}))
 			got.WriteString(v.Name)
 		}
 		if got.String() != want {
 			t.Errorf("slots of %d: %s, want %s", contiguous, got.String(), want)
 		}
-		if !e.leader(0).IsZero() {
+		if !e.Leader(0, Tip{}).IsZero() {
 			t.Error("round 0 has a leader")
 		}
-		if e.leader(^consensus.Round(0)).IsZero() {
+		if e.Leader(^consensus.Round(0), Tip{}).IsZero() {
 			t.Error("the last round has none")
 		}
 	}
 }
 
-// TestSkipped: the leaders of the rounds strictly between a block and its parent, of the last SkippedWindow of them.
-func TestSkipped(t *testing.T) {
-	c := consensustest.New(consensustest.Equal(9)...)
-	core := &Core{cfg: Config{Validators: c.Set}, election: newElection(c.Set, 2)}
-	naive := func(parent, round consensus.Round) []byte {
-		var out []byte
-		for r := consensus.Round(1); r < round; r++ {
-			if r <= parent || round-r > consensus.SkippedWindow {
-				continue
-			}
-			if out == nil {
-				out = make([]byte, 2)
-			}
-			i := c.Leader(r)
-			out[i/8] |= 1 << (i % 8)
+// TestReputationSlots: the table without the failed, slot by slot; whoever proposed in a slot keeps it.
+func TestReputationSlots(t *testing.T) {
+	c := consensustest.New(1, 1, 1, 1)
+	weighted := consensustest.New(2, 1, 1, 1, 1)
+	for name, k := range map[string]struct {
+		c    *consensustest.Committee
+		tip  Tip
+		want string // of rounds 1 to 12, in slots of two
+	}{
+		"genesis":            {c, Tip{}, "aabbccddaabb"},
+		"nobody failed":      {c, Tip{Round: 40, Proposer: c.ID(3)}, "aabbccddaabb"},
+		"b failed":           {c, Tip{Round: 40, Failed: []byte{0b10}}, "aaccddaaccdd"},
+		"a and d failed":     {c, Tip{Round: 40, Failed: []byte{0b1001}}, "bbccbbccbbcc"},
+		"the slot's first":   {c, Tip{Round: 5, Proposer: c.ID(0)}, "aabbaaddaabb"},
+		"of one that failed": {c, Tip{Round: 5, Proposer: c.ID(1), Failed: []byte{0b10}}, "aaccbbaaccdd"},
+		"the slot's second":  {c, Tip{Round: 6, Proposer: c.ID(3)}, "aabbddddaabb"},
+		"weighted":           {weighted, Tip{}, "aabbccddeeaa"},
+		"weighted, a failed": {weighted, Tip{Round: 40, Failed: []byte{0b1}}, "bbccddeebbcc"},
+		"weighted, c failed": {weighted, Tip{Round: 40, Failed: []byte{0b100}}, "aabbddeeaaaa"},
+	} {
+		var got strings.Builder
+		e := Reputation(k.c.Set, 2)
+		for round := consensus.Round(1); round <= 12; round++ {
+			v, _ := k.c.Set.Get(e.Leader(round, k.tip))
+			got.WriteString(v.Name)
 		}
-		return out
-	}
-	for parent := range consensus.Round(20) {
-		for _, gap := range []consensus.Round{1, 2, 3, 5, 17, 18, 19, 63, 64, 65, 66, 100} {
-			got, want := core.skipped(parent, parent+gap), naive(parent, parent+gap)
-			if !slices.Equal(got, want) || (got == nil) != (gap == 1) {
-				t.Errorf("from %d to %d: %x, want %x", parent, parent+gap, got, want)
-			}
+		if got.String() != k.want {
+			t.Errorf("%s: %s, want %s", name, got.String(), k.want)
+		}
+		if !e.Leader(0, k.tip).IsZero() || e.Leader(^consensus.Round(0), k.tip).IsZero() {
+			t.Errorf("%s: round 0 has a leader, or the last round has none", name)
 		}
 	}
-	if got := core.skipped(3, 1<<62); !slices.Equal(got, []byte{0xff, 1}) {
-		t.Errorf("over a huge gap: %x", got)
+}
+
+func TestElectionOf(t *testing.T) {
+	c := consensustest.New(1, 1)
+	genesis := *c.Genesis
+	for _, election := range consensus.Elections() {
+		genesis.Election = election
+		passedOver := ElectionOf(&genesis).Leader(1, Tip{Round: 40, Failed: []byte{1}}) == c.ID(1)
+		if passedOver != (election == consensus.Reputation) {
+			t.Errorf("%v passes over: %v", election, passedOver)
+		}
 	}
+	defer func() {
+		if recover() == nil {
+			t.Error("an unknown election is found")
+		}
+	}()
+	genesis.Election = 9
+	ElectionOf(&genesis)
 }

@@ -221,6 +221,10 @@ func (c *Core) insertChunk(chunk *consensus.Chunk) int {
 		if parent == nil || c.tree.get(b.ID()) != nil {
 			continue
 		}
+		if reason := c.checkLeader(b, parent); reason != "" {
+			c.halt(fmt.Errorf("%w: block %v is certified, and invalid here: %s", ErrDivergence, b, reason))
+			return added
+		}
 		n := c.insert(b, parent)
 		added++
 		c.adopt(n)

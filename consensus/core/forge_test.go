@@ -88,7 +88,7 @@ func (s *script) forgeProposal() string {
 		}
 		h.Timestamp += consensus.Timestamp(s.duration("ahead", 0) / time.Millisecond)
 		if s.HasArg("noskip") {
-			h.Skipped = nil
+			h.Failed = nil
 		}
 	}, s.list("tx")...)
 	var tc *consensus.TC

@@ -60,6 +60,7 @@ func (n *node) start() {
 	cfg := core.Config{
 		Domain: n.c.committee.Domain, Validators: n.c.committee.Set, Self: n.id,
 		ContiguousRounds: n.c.committee.Genesis.ContiguousRounds, Timing: n.c.timing,
+		Election: n.c.election(),
 	}
 	var effects core.Effects
 	n.core, effects = core.New(cfg, rec)
@@ -151,6 +152,9 @@ func (n *node) carryOut(e core.Effects) {
 		}
 	}
 	for _, note := range e.Notes {
+		if n.c.onNote != nil {
+			n.c.onNote(n, note)
+		}
 		if _, ok := note.(core.RoundEntered); ok {
 			n.reportWork()
 		}

@@ -64,6 +64,7 @@ func (o *oracle) seeBlock(b *consensus.Block) {
 		return
 	}
 	o.blocks[b.ID()] = b
+	o.c.committee.Know(b)
 	name := fmt.Sprintf("b%d", b.Round)
 	for o.byLabel[name] != nil {
 		name += "'"
@@ -344,6 +345,19 @@ func (o *oracle) vote(n *node, v *consensus.Vote) {
 	}
 	if info, ok := n.executed[b.ID()]; ok && info != v.Data.Block {
 		o.fail("%s votes for an outcome that is not its own", n.name)
+	}
+	if leader := o.c.committee.LeaderOn(b.Parent, b.Round); b.Proposer != o.c.committee.ID(leader) {
+		o.fail("%s votes for %s, and %s leads", n.name, o.label(b.ID()), o.c.committee.Set.At(leader).Name)
+	}
+	if failed := o.c.committee.FailedOn(b.Parent, b.Round, b.Timestamp); !bytes.Equal(b.Failed, failed) {
+		o.fail("%s votes for %s, in which %x failed; it should be %x", n.name, o.label(b.ID()), b.Failed, failed)
+	}
+	if len(b.Failed) > 0 {
+		o.checks["vote with failed leaders"]++
+	}
+	plain := core.RoundRobin(o.c.committee.Set, o.c.committee.Genesis.ContiguousRounds)
+	if b.Proposer != plain.Leader(b.Round, core.Tip{}) {
+		o.checks["passed over"]++
 	}
 	three := o.length() == 3
 	allowed := b.Round == b.QC.Round()+1

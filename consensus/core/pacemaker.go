@@ -98,7 +98,7 @@ func (c *Core) enter(round consensus.Round, reason EntryReason) {
 	c.deadline = deadlines{round: c.now.Add(d), fetch: c.deadline.fetch}
 	c.allowed = false
 	c.allowIdle()
-	c.note(RoundEntered{Round: round, Reason: reason, Leader: c.leader(round), Duration: d})
+	c.note(RoundEntered{Round: round, Reason: reason, Leader: c.leader(), Duration: d})
 	c.lead()
 }
 

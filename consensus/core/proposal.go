@@ -37,13 +37,16 @@ func (c *Core) accept(p *consensus.Proposal, from consensus.ValidatorID) string 
 	if reason := c.checkBlock(b); reason != "" {
 		return reason
 	}
-	if reason := c.admit(b); reason != "" {
-		return reason
-	}
 	parent := c.tree.get(b.Parent)
 	if parent == nil {
 		c.hold(p, from)
 		return ""
+	}
+	if reason := c.checkLeader(b, parent); reason != "" {
+		return reason
+	}
+	if reason := c.admit(b); reason != "" {
+		return reason
 	}
 	c.dropOld()
 	n := c.insert(b, parent)
@@ -60,12 +63,19 @@ func (c *Core) checkBlock(b *consensus.Block) string {
 	switch {
 	case b.Round <= c.tree.root.info.Round:
 		return "its round is committed"
-	case b.Proposer != c.leader(b.Round):
-		return fmt.Sprintf("the leader of round %d is %s", b.Round, c.leader(b.Round).Short())
-	case !bytes.Equal(b.Skipped, c.skipped(b.ParentRound, b.Round)):
-		return "wrong skipped leaders"
 	case ahead > c.cfg.Timing.FutureBound:
 		return fmt.Sprintf("its timestamp is %v ahead", ahead)
+	}
+	return ""
+}
+
+// checkLeader says what of a block is wrong on the chain that it extends, or returns "" (P26).
+func (c *Core) checkLeader(b *consensus.Block, parent *node) string {
+	if leader := c.cfg.Election.Leader(b.Round, parent.standing.tip()); b.Proposer != leader {
+		return fmt.Sprintf("the leader of round %d is %s", b.Round, leader.Short())
+	}
+	if !bytes.Equal(b.Failed, c.failed(parent.standing, b.Round, b.Timestamp)) {
+		return "wrong failed leaders"
 	}
 	return ""
 }
@@ -142,29 +152,29 @@ func (c *Core) nominate(n *node, tc *consensus.TC) {
 	c.tryVote()
 }
 
-// hold keeps a proposal until its parent was fetched.
+// hold keeps a proposal until its parent was fetched: the newest of its author, whose leadership is judged then. Of two
+// of one round the first is kept.
 func (c *Core) hold(p *consensus.Proposal, from consensus.ValidatorID) {
-	same := 0
-	for _, o := range c.orphans {
-		switch {
-		case o.proposal.Block.ID() == p.Block.ID():
+	held, same, oldest := orphan{proposal: p, from: from}, 0, 0
+	for i, o := range c.orphans {
+		if o.proposal.Block.Proposer != p.Block.Proposer {
+			continue
+		}
+		if o.proposal.Block.Round == p.Block.Round {
 			return
-		case o.proposal.Block.Round == p.Block.Round && o.proposal.Block.Proposer == p.Block.Proposer:
-			same++
 		}
+		if same == 0 || o.proposal.Block.Round < c.orphans[oldest].proposal.Block.Round {
+			oldest = i
+		}
+		same++
 	}
-	if same >= MaxPerRoundAuthor {
+	switch {
+	case same < MaxOrphansPerAuthor:
+		c.orphans = append(c.orphans, held)
+	case c.orphans[oldest].proposal.Block.Round < p.Block.Round:
+		c.orphans[oldest] = held
+	default:
 		return
-	}
-	c.orphans = append(c.orphans, orphan{proposal: p, from: from})
-	if len(c.orphans) > MaxOrphans {
-		lowest := 0
-		for i, o := range c.orphans {
-			if o.proposal.Block.Round < c.orphans[lowest].proposal.Block.Round {
-				lowest = i
-			}
-		}
-		c.orphans = append(c.orphans[:lowest:lowest], c.orphans[lowest+1:]...)
 	}
 	c.note(ProposalHeld{Block: p.Block})
 }

@@ -17,11 +17,11 @@ type build struct {
 // lead asks for the payload of our proposal when we lead the round, have not proposed or timed out in it, and have
 // executed the high QC's block, which is the parent (P22). It always builds before it waits for work.
 func (c *Core) lead() {
-	if c.leader(c.round) != c.cfg.Self || c.safety.LastProposed >= c.round || c.waiting || c.timedOut() {
+	if c.safety.LastProposed >= c.round || c.waiting || c.timedOut() {
 		return
 	}
 	parent := c.tree.get(c.highQC.Block().ID)
-	if parent == nil || parent.state != executed {
+	if parent == nil || parent.state != executed || c.leader() != c.cfg.Self {
 		return
 	}
 	if c.build != nil && c.build.parent == parent.id {
@@ -74,7 +74,7 @@ func (c *Core) wait() {
 }
 
 func (c *Core) propose(b *build, payload [][]byte) {
-	qc := c.highQC
+	qc, parent := c.highQC, c.tree.get(b.parent)
 	block := consensus.NewBlock(consensus.Header{
 		Epoch:           c.cfg.Domain.Epoch,
 		Round:           b.round,
@@ -84,7 +84,7 @@ func (c *Core) propose(b *build, payload [][]byte) {
 		ParentStateRoot: qc.Block().StateRoot,
 		Timestamp:       b.timestamp,
 		Proposer:        c.cfg.Self,
-		Skipped:         c.skipped(qc.Round(), b.round),
+		Failed:          c.failed(parent.standing, b.round, b.timestamp),
 	}, qc, payload)
 	next, err := safety.Propose(c.safety, block)
 	if err != nil {

@@ -50,7 +50,7 @@ func randomSchedules(t *testing.T, rule consensus.CommitRule) {
 	}
 	for _, what := range []string{
 		"vote", "timeout", "commit", "resent", "TC", "fetch", "crash before save", "crash after save", "crash", "cut", "forged", "equivocation seen",
-		"commits at once ≥ 3", "duplicate", "lost", "QC after TC", "vote above a commit", "certified above a commit",
+		"commits at once ≥ 3", "duplicate", "lost", "QC after TC", "vote above a commit", "certified above a commit", "vote with failed leaders", "passed over",
 	} {
 		if reached[what] < count/10 {
 			t.Errorf("the schedules reached %q only %d times: they prove little", what, reached[what])
@@ -93,9 +93,11 @@ func newSchedule(t *testing.T, rule consensus.CommitRule, seed uint64) *schedule
 	powers := [][]consensus.Power{
 		{1}, {1, 1, 1, 1}, {1, 1, 1, 1}, {1, 1, 1, 1}, {1, 1, 1, 1, 1}, {3, 1, 2, 1, 2, 1}, {1, 1, 1, 1, 1, 1, 1},
 	}[s.rng.IntN(7)]
+	chain := consensustest.Rule(rule)
+	chain.Election = consensus.Elections()[s.rng.IntN(2)]
 	base := time.Duration(200+s.rng.IntN(800)) * time.Millisecond
 	s.cluster = newCluster(failing{t, seed}, options{
-		chain: consensustest.Rule(rule), powers: powers, observers: s.rng.IntN(2),
+		chain: chain, powers: powers, observers: s.rng.IntN(2),
 		timing: core.Timing{
 			Base: base, Growth: 1 + s.rng.Float64(), Cap: base * time.Duration(1+s.rng.IntN(8)),
 			Idle: time.Duration(1+s.rng.IntN(4)) * 800 * time.Millisecond, FutureBound: 5 * time.Second,

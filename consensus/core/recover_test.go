@@ -27,6 +27,7 @@ func TestOwnBlockThatWasNeverProposed(t *testing.T) {
 	} {
 		node, _ := core.New(core.Config{
 			Domain: c.Domain, Validators: c.Set, Self: c.ID(0), ContiguousRounds: 2, Timing: core.DefaultTiming(),
+			Election: core.RoundRobin(c.Set, 2),
 		}, core.Recovery{
 			Now: start, Safety: tc.record, Root: c.Root, Proof: genesis, HighQC: genesis, Blocks: []*consensus.Block{lost},
 		})

@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -19,6 +20,7 @@ type solo struct {
 	core  *core.Core
 	last  core.Effects
 	notes []string
+	asked core.Fetch // the newest
 }
 
 func newSolo(t *testing.T) *solo {
@@ -28,6 +30,7 @@ func newSolo(t *testing.T) *solo {
 	genesis := must(s.v.QC(s.GenesisQC()))
 	s.core, s.last = core.New(core.Config{
 		Domain: s.Domain, Validators: s.Set, Self: s.ID(3), ContiguousRounds: 2, Timing: core.DefaultTiming(),
+		Election: core.RoundRobin(s.Set, 2),
 	}, core.Recovery{
 		Now: start, Safety: safety.Initial(consensus.FirstEpoch), Root: s.Root, Proof: genesis, HighQC: genesis,
 	})
@@ -40,6 +43,9 @@ func (s *solo) step(ev core.Event) core.Effects {
 	effects := s.last
 	for _, n := range effects.Notes {
 		s.notes = append(s.notes, fmt.Sprintf("%T %+v", n, n))
+	}
+	for _, f := range effects.Fetch {
+		s.asked = f
 	}
 	for _, b := range effects.Execute {
 		s.step(core.BlockExecuted{At: core.At(start), Info: consensustest.Outcome(b)})
@@ -141,47 +147,78 @@ func TestFullTree(t *testing.T) {
 	}
 }
 
-// TestOrphanLimit: of the proposals that wait for their parents the lowest rounds are dropped, and the others are taken
-// in when the parents come.
+// TestOrphanLimit: of the proposals that wait for their parents the newest of each author is kept, so that nobody pushes
+// out another one's, and they are taken in when the parents come, those of their leaders only.
 func TestOrphanLimit(t *testing.T) {
 	s := newSolo(t)
-	const extra = 3
-	chain, _ := s.Chain(s.GenesisQC(), 1+extra+core.MaxOrphans)
+	rotation := s.Len() * int(s.Genesis.ContiguousRounds)
+	chain, _ := s.Chain(s.GenesisQC(), 2*rotation)
 	for _, b := range chain[1:] {
 		s.propose(b, nil)
 	}
 	if held := s.count("ProposalHeld"); held != len(chain)-1 {
 		t.Fatalf("%d were held", held)
 	}
-	if s.core.Status().Tree != 0 {
-		t.Fatal("an orphan is in the tree")
+	s.notes = nil
+	s.propose(chain[1], nil)                                                        // older than what its author has here
+	s.propose(s.Block(chain[2*rotation-1].QC, chain[2*rotation-1].Round, nil), nil) // the second of its round
+	if held := s.count("ProposalHeld"); held != 0 {
+		t.Errorf("%d more were held", held)
 	}
-	var request consensus.FetchRequest
-	var peer consensus.ValidatorID
-	for _, f := range s.last.Fetch {
-		request, peer = f.Request, f.Peer
+	last := chain[len(chain)-1]
+	usurped := s.Block(last.QC, last.Round, func(h *consensus.Header) { h.Proposer = s.ID(1) }, "usurped")
+	s.propose(usurped, nil) // takes the room of its own author
+	if s.count("ProposalHeld") != 1 || s.core.Status().Tree != 0 {
+		t.Fatalf("an orphan is in the tree: %v", s.notes)
 	}
-	if request.Target.IsNone() { // asked when the first one came
-		request, peer = consensus.FetchRequest{Target: s.core.Status().Fetching, From: 1}, s.ID(0)
+
+	if s.asked.Request.Target.ID != chain[0].ID() {
+		t.Fatalf("fetches %v", s.asked.Request)
 	}
-	blocks := chain[:1]
-	if request.Target.ID != chain[0].ID() {
-		t.Fatalf("fetches %v", request.Target)
-	}
-	answer := must(s.v.Chunk(request, &consensus.Chunk{Blocks: blocks}))
-	s.step(core.BlocksFetched{At: core.At(start), Peer: peer, Target: request.Target.ID, Chunk: answer})
+	answer := must(s.v.Chunk(s.asked.Request, &consensus.Chunk{Blocks: chain[:1]}))
+	s.step(core.BlocksFetched{At: core.At(start), Peer: s.asked.Peer, Target: chain[0].ID(), Chunk: answer})
 	if s.count("ProposalAccepted") != 0 {
 		t.Error("a dropped orphan was taken in")
 	}
 	// The fetch goes on to the high QC's block; an answer with the dropped ones adopts the rest.
-	rest := consensus.FetchRequest{Target: s.core.Status().Fetching, From: 2}
-	answer = must(s.v.Chunk(rest, &consensus.Chunk{Blocks: chain[1 : 1+extra], Certificate: chain[1+extra].QC}))
-	s.step(core.BlocksFetched{At: core.At(start), Peer: peer, Target: rest.Target.ID, Chunk: answer})
-	if got := s.count("ProposalAccepted"); got != core.MaxOrphans {
-		t.Errorf("%d orphans were taken in, want %d: %v", got, core.MaxOrphans, s.notes)
+	rest := s.asked.Request
+	answer = must(s.v.Chunk(rest, &consensus.Chunk{Blocks: chain[rest.From-1 : len(chain)-1]}))
+	s.step(core.BlocksFetched{At: core.At(start), Peer: s.asked.Peer, Target: rest.Target.ID, Chunk: answer})
+	if got, want := s.count("ProposalAccepted"), s.Len()*core.MaxOrphansPerAuthor-1; got != want {
+		t.Errorf("%d orphans were taken in, want %d: %v", got, want, s.notes)
+	}
+	if s.count("ProposalRejected", usurped.String(), "the leader of round") != 1 || s.core.Holds(usurped.ID()) {
+		t.Errorf("who does not lead was taken in: %v", s.notes)
 	}
 	if high := s.core.Status().HighQC; s.core.Status().Root.ID != high.Commit().ID {
 		t.Errorf("root %v, want %v", s.core.Status().Root, high.Commit())
+	}
+}
+
+// TestCertifiedAgainstTheElection: a quorum that certifies a block of somebody who does not lead, or that names the wrong
+// failed leaders, contradicts us: we halt, and take nothing of it in.
+func TestCertifiedAgainstTheElection(t *testing.T) {
+	for name, change := range map[string]func(*consensus.Header){
+		"another's round": func(h *consensus.Header) { h.Proposer = consensus.ValidatorID{1} },
+		"wrong failed":    func(h *consensus.Header) { h.Failed = []byte{2} },
+		"nobody failed":   func(h *consensus.Header) { h.Failed = nil },
+		"as it must be":   nil,
+	} {
+		s := newSolo(t)
+		b := s.Block(s.GenesisQC(), 3, change, "x")
+		qc := s.QC(s.Data(b))
+		s.step(core.SyncInfoReceived{At: core.At(start), From: s.ID(0), Sync: s.sync(qc, nil)})
+		chunk := must(s.v.Chunk(s.asked.Request, &consensus.Chunk{Blocks: []*consensus.Block{b}}))
+		halt := s.step(core.BlocksFetched{At: core.At(start), Peer: s.asked.Peer, Target: b.ID(), Chunk: chunk}).Halt
+		if change == nil {
+			if halt != nil || !s.core.Holds(b.ID()) {
+				t.Errorf("%s: %v", name, halt)
+			}
+			continue
+		}
+		if !errors.Is(halt, core.ErrDivergence) || s.core.Holds(b.ID()) {
+			t.Errorf("%s: halt %v", name, halt)
+		}
 	}
 }
 

@@ -95,7 +95,7 @@ func (c *Core) countTimeout(verified consensus.Verified[*consensus.Timeout]) {
 		c.learnTC(tc.Get())
 		c.commit()
 		c.advance()
-		if next := c.leader(c.round); next != c.cfg.Self {
+		if next := c.leader(); next != c.cfg.Self {
 			c.send(Envelope{To: next})
 		}
 		return

@@ -26,6 +26,7 @@ type node struct {
 	info     consensus.BlockInfo // when executed
 	qc       *consensus.QC       // certifies it, when known
 	tc       *consensus.TC       // came with its proposal
+	standing standing
 }
 
 // tree is the root, the newest committed block, and its uncommitted descendants.
@@ -33,15 +34,17 @@ type tree struct {
 	root    *node
 	nodes   map[consensus.Hash]*node
 	byRound map[consensus.Round][]*node
-	bytes   int // of the payloads
+	bytes   int             // of the payloads
+	chain   consensus.Round // how many consecutive rounds commit
 }
 
-func newTree(root consensus.BlockInfo) *tree {
-	n := &node{id: root.ID, info: root, state: executed}
+func newTree(root consensus.BlockInfo, s standing, chain consensus.Round) *tree {
+	n := &node{id: root.ID, info: root, state: executed, standing: s}
 	return &tree{
 		root:    n,
 		nodes:   map[consensus.Hash]*node{root.ID: n},
 		byRound: map[consensus.Round][]*node{},
+		chain:   chain,
 	}
 }
 
@@ -54,7 +57,7 @@ func (t *tree) size() int { return len(t.nodes) - 1 }
 func (t *tree) isFull() bool { return t.size() >= FetchAhead || t.bytes >= FetchAheadBytes }
 
 func (t *tree) insert(b *consensus.Block, parent *node) *node {
-	n := &node{id: b.ID(), block: b, parent: parent}
+	n := &node{id: b.ID(), block: b, parent: parent, standing: parent.standing.child(b.Header, t.chain)}
 	parent.children = append(parent.children, n)
 	t.nodes[n.id] = n
 	t.byRound[b.Round] = append(t.byRound[b.Round], n)

@@ -60,6 +60,7 @@ func New(cfg Config, env Env) (*Engine, error) {
 		Validators:       cfg.Verifier.Set,
 		Self:             cfg.Self,
 		ContiguousRounds: cfg.ContiguousRounds,
+		Election:         cfg.Election,
 		Timing:           cfg.Timing,
 		Rules:            cfg.Rules,
 	}, rec)

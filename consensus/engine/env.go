@@ -68,6 +68,7 @@ type Config struct {
 	Self             consensus.ValidatorID
 	Verifier         *consensus.Verifier // of the epoch; its domain, set and genesis are the engine's
 	ContiguousRounds consensus.Round
+	Election         core.Election // of the genesis; others only in tests
 	Timing           core.Timing
 	Room             mempool.Room  // of a block that we propose: at most consensus.MaxBlockTransactions and MaxBlockBytes
 	FetchTimeout     time.Duration // of one request for blocks

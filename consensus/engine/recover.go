@@ -41,6 +41,16 @@ func (e *Engine) recover() (core.Recovery, error) {
 		return core.Recovery{}, err
 	}
 	rec.Blocks = e.verifiedBlocks(stored.Uncommitted)
+	rec.Lineage, err = core.Lineage(e.cfg.Verifier.Domain.Rule, stored.Tip, func(h consensus.Height) (consensus.Header, error) {
+		record, err := e.env.Store.Block(h)
+		if err != nil {
+			return consensus.Header{}, err
+		}
+		return record.Block.Header, nil
+	})
+	if err != nil {
+		return core.Recovery{}, fmt.Errorf("headers below the newest committed: %w", err)
+	}
 	e.outcomes[stored.Tip.ID] = &outcome{info: stored.Tip, history: stored.History}
 	return rec, nil
 }

@@ -62,7 +62,7 @@ func newWorld(t *testing.T, rule consensus.CommitRule, n int) *world {
 	set, err := consensus.NewValidatorSet(validators)
 	must(t, err)
 	w.genesis = &consensus.Genesis{
-		ChainID: "world", Rule: rule, ContiguousRounds: rule.ContiguousRounds(),
+		ChainID: "world", Rule: rule, ContiguousRounds: rule.ContiguousRounds(), Election: consensus.Reputation,
 		Timestamp: consensus.Timestamp(w.now.UnixMilli()), Validators: set, AppDocument: []byte("{}"),
 	}
 	for _, m := range w.members {
@@ -97,7 +97,8 @@ func (m *member) start() {
 	}
 	m.engine, err = engine.New(engine.Config{
 		Self: m.id, Verifier: verifier, ContiguousRounds: m.w.genesis.ContiguousRounds,
-		Timing: core.DefaultTiming(), Room: mempool.Room{Transactions: 100, Bytes: 1 << 20}, FetchTimeout: time.Second,
+		Election: core.ElectionOf(m.w.genesis),
+		Timing:   core.DefaultTiming(), Room: mempool.Room{Transactions: 100, Bytes: 1 << 20}, FetchTimeout: time.Second,
 	}, engine.Env{
 		Clock: m, Async: m, Transport: m, Signer: m.signer, Safety: record, Store: store, App: counter.Counter{}, Pool: m.pool,
 		Observer: engine.Observer{Note: func(time.Time, core.Note) {}, Stage: func(engine.Stage) {}},

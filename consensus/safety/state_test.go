@@ -35,7 +35,7 @@ func TestEncodeGolden(t *testing.T) {
 		want  string
 	}{
 		"initial": {safety.Initial(epoch), "b730dc64dbb13910eb0422dbbc75892f7b9fb8391ae0ed7e5c7e125341db588e"},
-		"full":    {fullState(), "97d70d5e306571978d7b4fb9c5b33b440e9c7c49b92cf64e1559773ebb3f3890"},
+		"full":    {fullState(), "04309a93d880faad052e00243b9e25ea1aa006053c066bbd61ded1b384613692"},
 	} {
 		sum := sha256.Sum256(c.state.Encode())
 		if got := hex.EncodeToString(sum[:]); got != c.want {

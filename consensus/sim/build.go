@@ -92,7 +92,7 @@ func (w *world) makeGenesis(members []consensus.Validator) {
 	w.must(err)
 	w.document = w.clients.document()
 	w.genesis = &consensus.Genesis{
-		ChainID: chainID, Rule: w.cfg.Rule, ContiguousRounds: w.knobs.contiguous,
+		ChainID: chainID, Rule: w.cfg.Rule, ContiguousRounds: w.knobs.contiguous, Election: w.knobs.election,
 		Timestamp: consensus.Timestamp(startOfTime.UnixMilli()), Validators: set, AppDocument: w.document,
 	}
 	w.must(w.genesis.Validate())

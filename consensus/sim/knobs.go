@@ -2,6 +2,7 @@ package sim
 
 import (
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -16,6 +17,7 @@ type knobs struct {
 	powers     []consensus.Power
 	ed25519    bool // real signatures
 	contiguous consensus.Round
+	election   consensus.Election
 	timing     core.Timing
 	faults     time.Duration // how long the first phase lasts
 	every      time.Duration // between two faults, on average
@@ -91,6 +93,11 @@ func (w *world) drawKnobs() knobs {
 		if w.chance(0.5) {
 			k.kinds = append(k.kinds, kind)
 		}
+	}
+	// By a draw of its own: the rest of a seed's run stays what it was.
+	k.election = consensus.Elections()[rand.New(rand.NewPCG(w.cfg.Seed, 1)).IntN(2)]
+	if k.election == consensus.Reputation {
+		k.contiguous = max(k.contiguous, w.cfg.Rule.ContiguousRounds())
 	}
 	if w.chance(0.3) {
 		k.dead = (len(powers) - 1) / 3

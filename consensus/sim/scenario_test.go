@@ -38,6 +38,7 @@ func scenario(t *testing.T, n int, change func(*knobs), play func(*world)) {
 				s := script{
 					knobs: func(*world) knobs {
 						k := steady(rule, n)
+						k.election = consensus.Elections()[seed%2]
 						if change != nil {
 							change(&k)
 						}

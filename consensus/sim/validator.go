@@ -134,7 +134,8 @@ func (v *validator) open() error {
 	})
 	cfg := engine.Config{
 		Self: v.id, ContiguousRounds: w.genesis.ContiguousRounds, Timing: w.knobs.timing,
-		Room: mempool.Room{Transactions: 50, Bytes: 1 << 20}, FetchTimeout: fetchTimeout,
+		Election: core.ElectionOf(w.genesis),
+		Room:     mempool.Room{Transactions: 50, Bytes: 1 << 20}, FetchTimeout: fetchTimeout,
 		Verifier: &consensus.Verifier{
 			Domain: w.genesis.Domain(), Set: w.genesis.Validators, Genesis: store.Genesis(), Scheme: w.keys.scheme,
 			Cache: engine.NewCertificates(certificatesKept),

@@ -58,7 +58,7 @@ func TestGetBlock(t *testing.T) {
 		t.Error("the block's transaction is not the one that GetTransaction gives")
 	}
 	latest := must(f.blocks.GetBlock(t.Context(), &cairnv1.GetBlockRequest{}))
-	if latest.GetHeight() != 2 || len(latest.GetSkipped()) != 2 || latest.GetSkipped()[1] != f.committee.ID(3).String() {
+	if latest.GetHeight() != 2 || len(latest.GetFailed()) != 2 || latest.GetFailed()[1] != f.committee.ID(3).String() {
 		t.Errorf("latest: %v", latest)
 	}
 	byID := must(f.blocks.GetBlock(t.Context(), &cairnv1.GetBlockRequest{Selector: &cairnv1.GetBlockRequest_Id{Id: got.GetId()}}))

@@ -43,7 +43,7 @@ func (s *Server) toBlock(record storage.Record, full bool) (*cairnv1.Block, erro
 	out.ParentStateRoot = b.ParentStateRoot.String()
 	out.PayloadRoot = b.PayloadRoot.String()
 	out.Proposer = b.Proposer.String()
-	out.Skipped = s.skippedLeaders(b.Skipped)
+	out.Failed = s.failedLeaders(b.Failed)
 	out.ParentQc = toQC(b.QC)
 	if !full {
 		return out, nil
@@ -61,10 +61,10 @@ func (s *Server) toBlock(record storage.Record, full bool) (*cairnv1.Block, erro
 	return out, nil
 }
 
-// skippedLeaders names the validators of a header's bitmap, in the order of their ids.
-func (s *Server) skippedLeaders(bitmap []byte) (ids []string) {
-	for i := range min(s.genesis.Validators.Len(), 8*len(bitmap)) {
-		if bitmap[i/8]&(1<<(i%8)) != 0 {
+// failedLeaders names the validators of a header's bitmap, in the order of their ids.
+func (s *Server) failedLeaders(bitmap []byte) (ids []string) {
+	for i := range s.genesis.Validators.Len() {
+		if consensus.InBitmap(bitmap, i) {
 			ids = append(ids, s.genesis.Validators.At(i).ID.String())
 		}
 	}

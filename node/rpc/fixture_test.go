@@ -128,7 +128,7 @@ func build(t testing.TB, o options) *fixture {
 		document.Accounts = append(document.Accounts, ledger.GenesisAccount{Address: addressOf(n), Balance: testBalance})
 	}
 	f.genesis = &consensus.Genesis{
-		ChainID: testChain, Rule: consensus.TwoChain, ContiguousRounds: 2, Timestamp: consensustest.Start,
+		ChainID: testChain, Rule: consensus.TwoChain, ContiguousRounds: 2, Election: consensus.RoundRobin, Timestamp: consensustest.Start,
 		Validators: f.committee.Set, AppDocument: document.Encode(),
 	}
 	var err error
@@ -230,7 +230,7 @@ func (f *fixture) commitIn(round consensus.Round, txs ...app.Tx) storage.Record 
 		Proposer: f.committee.ID(f.committee.Leader(round)),
 	}
 	if round > parent.Info.Round+1 {
-		header.Skipped = []byte{1<<1 | 1<<3}
+		header.Failed = []byte{1<<1 | 1<<3}
 	}
 	payload := make([][]byte, len(txs))
 	for i, tx := range txs {

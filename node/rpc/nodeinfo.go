@@ -26,11 +26,13 @@ func (n nodeInfo) GetChain(context.Context, *cairnv1.GetChainRequest) (*cairnv1.
 	}
 	tip := n.store.Tip()
 	return &cairnv1.Chain{
-		ChainId:       n.genesis.ChainID,
-		GenesisHash:   n.hash.String(),
-		CommitRule:    n.genesis.Rule.String(),
-		AddressPrefix: params.AddressPrefix,
-		MinimumFee:    params.MinimumFee,
+		ChainId:          n.genesis.ChainID,
+		GenesisHash:      n.hash.String(),
+		CommitRule:       n.genesis.Rule.String(),
+		Election:         n.genesis.Election.String(),
+		ContiguousRounds: uint64(n.genesis.ContiguousRounds),
+		AddressPrefix:    params.AddressPrefix,
+		MinimumFee:       params.MinimumFee,
 		Limits: &cairnv1.Limits{
 			MaxTransactionBytes:  consensus.MaxTransactionBytes,
 			MaxBlockBytes:        consensus.MaxBlockBytes,

@@ -30,7 +30,7 @@ func TestGetChain(t *testing.T) {
 	f.commit()
 	want := &cairnv1.Chain{
 		ChainId: testChain, GenesisHash: f.genesis.Hash().String(), CommitRule: "two_chain", AddressPrefix: "cairn",
-		MinimumFee: testFee, Epoch: 1, Faucet: true, Height: 1,
+		MinimumFee: testFee, Epoch: 1, Faucet: true, Height: 1, Election: "round_robin", ContiguousRounds: 2,
 		Limits: &cairnv1.Limits{
 			MaxTransactionBytes: 64 << 10, MaxBlockBytes: 2 << 20, MaxBlockTransactions: 5000, MaxMemoBytes: 256,
 			MaxAccountPending: 100, MaxPageSize: 1000, MaxWait: durationpb.New(30 * time.Second),

@@ -50,8 +50,9 @@ type Block struct {
 	Timestamp int64 `protobuf:"varint,12,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
 	// The id of the validator that proposed it: lower-case hex. Empty for genesis.
 	Proposer string `protobuf:"bytes,13,opt,name=proposer,proto3" json:"proposer,omitempty"`
-	// The validators whose rounds passed without a block since the parent, each once, ordered by id: lower-case hex.
-	Skipped []string `protobuf:"bytes,14,rep,name=skipped,proto3" json:"skipped,omitempty"`
+	// The leaders that lately failed, as the chain up to this block tells, each once, ordered by id: lower-case hex. Under
+	// the election "reputation" they are passed over until at most 100 seconds of block time later.
+	Failed []string `protobuf:"bytes,14,rep,name=failed,proto3" json:"failed,omitempty"`
 	// The certificate of the parent that this block carries. Absent for genesis.
 	ParentQc *QuorumCertificate `protobuf:"bytes,15,opt,name=parent_qc,json=parentQc,proto3" json:"parent_qc,omitempty"`
 	// The certificate of this block, or, where that is not kept, the later one that committed it.
@@ -189,9 +190,9 @@ func (x *Block) GetProposer() string {
 	return ""
 }
 
-func (x *Block) GetSkipped() []string {
+func (x *Block) GetFailed() []string {
 	if x != nil {
-		return x.Skipped
+		return x.Failed
 	}
 	return nil
 }
@@ -515,7 +516,7 @@ var File_cairn_v1_block_proto protoreflect.FileDescriptor
 
 const file_cairn_v1_block_proto_rawDesc = "" +
 	"\n" +
-	"\x14cairn/v1/block.proto\x12\bcairn.v1\x1a\x1acairn/v1/transaction.proto\"\xc5\x05\n" +
+	"\x14cairn/v1/block.proto\x12\bcairn.v1\x1a\x1acairn/v1/transaction.proto\"\xc3\x05\n" +
 	"\x05Block\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06height\x18\x02 \x01(\x04R\x06height\x12\x14\n" +
@@ -531,8 +532,8 @@ const file_cairn_v1_block_proto_rawDesc = "" +
 	" \x01(\tR\freceiptsRoot\x12!\n" +
 	"\fhistory_root\x18\v \x01(\tR\vhistoryRoot\x12\x1c\n" +
 	"\ttimestamp\x18\f \x01(\x03R\ttimestamp\x12\x1a\n" +
-	"\bproposer\x18\r \x01(\tR\bproposer\x12\x18\n" +
-	"\askipped\x18\x0e \x03(\tR\askipped\x128\n" +
+	"\bproposer\x18\r \x01(\tR\bproposer\x12\x16\n" +
+	"\x06failed\x18\x0e \x03(\tR\x06failed\x128\n" +
 	"\tparent_qc\x18\x0f \x01(\v2\x1b.cairn.v1.QuorumCertificateR\bparentQc\x12+\n" +
 	"\x02qc\x18\x10 \x01(\v2\x1b.cairn.v1.QuorumCertificateR\x02qc\x129\n" +
 	"\ftransactions\x18\x11 \x03(\v2\x15.cairn.v1.TransactionR\ftransactions\x12+\n" +

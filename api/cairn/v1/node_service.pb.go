@@ -190,9 +190,13 @@ type Chain struct {
 	// Whether this chain has a faucet.
 	Faucet bool `protobuf:"varint,8,opt,name=faucet,proto3" json:"faucet,omitempty"`
 	// The committed height at which this was read.
-	Height        uint64 `protobuf:"varint,9,opt,name=height,proto3" json:"height,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Height uint64 `protobuf:"varint,9,opt,name=height,proto3" json:"height,omitempty"`
+	// How leaders are elected: "reputation" or "round_robin", as in genesis.
+	Election string `protobuf:"bytes,10,opt,name=election,proto3" json:"election,omitempty"`
+	// How many consecutive rounds one leader has, as in genesis.
+	ContiguousRounds uint64 `protobuf:"varint,11,opt,name=contiguous_rounds,json=contiguousRounds,proto3" json:"contiguous_rounds,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Chain) Reset() {
@@ -284,6 +288,20 @@ func (x *Chain) GetFaucet() bool {
 func (x *Chain) GetHeight() uint64 {
 	if x != nil {
 		return x.Height
+	}
+	return 0
+}
+
+func (x *Chain) GetElection() string {
+	if x != nil {
+		return x.Election
+	}
+	return ""
+}
+
+func (x *Chain) GetContiguousRounds() uint64 {
+	if x != nil {
+		return x.ContiguousRounds
 	}
 	return 0
 }
@@ -1330,7 +1348,7 @@ var File_cairn_v1_node_service_proto protoreflect.FileDescriptor
 const file_cairn_v1_node_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1bcairn/v1/node_service.proto\x12\bcairn.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\"\x11\n" +
-	"\x0fGetChainRequest\"\x9e\x02\n" +
+	"\x0fGetChainRequest\"\xe7\x02\n" +
 	"\x05Chain\x12\x19\n" +
 	"\bchain_id\x18\x01 \x01(\tR\achainId\x12!\n" +
 	"\fgenesis_hash\x18\x02 \x01(\tR\vgenesisHash\x12\x1f\n" +
@@ -1342,7 +1360,10 @@ const file_cairn_v1_node_service_proto_rawDesc = "" +
 	"\x06limits\x18\x06 \x01(\v2\x10.cairn.v1.LimitsR\x06limits\x12\x14\n" +
 	"\x05epoch\x18\a \x01(\x04R\x05epoch\x12\x16\n" +
 	"\x06faucet\x18\b \x01(\bR\x06faucet\x12\x16\n" +
-	"\x06height\x18\t \x01(\x04R\x06height\"\xca\x02\n" +
+	"\x06height\x18\t \x01(\x04R\x06height\x12\x1a\n" +
+	"\belection\x18\n" +
+	" \x01(\tR\belection\x12+\n" +
+	"\x11contiguous_rounds\x18\v \x01(\x04R\x10contiguousRounds\"\xca\x02\n" +
 	"\x06Limits\x122\n" +
 	"\x15max_transaction_bytes\x18\x01 \x01(\rR\x13maxTransactionBytes\x12&\n" +
 	"\x0fmax_block_bytes\x18\x02 \x01(\rR\rmaxBlockBytes\x124\n" +
