@@ -52,12 +52,16 @@ func (e roundRobin) Leader(round consensus.Round, _ Tip) consensus.ValidatorID {
 // Reputation returns the election that goes round the table of slots without those of the leaders that lately failed.
 // Whoever began a slot keeps it: a slot is long enough to commit only when it is one leader's.
 func Reputation(set *consensus.ValidatorSet, contiguous consensus.Round) Election {
-	return reputation{newSlots(set, contiguous), set}
+	e := reputation{slots: newSlots(set, contiguous)}
+	for _, id := range e.table {
+		e.members = append(e.members, set.Index(id))
+	}
+	return e
 }
 
 type reputation struct {
 	*slots
-	set *consensus.ValidatorSet
+	members []int // of the table: positions in the validator set
 }
 
 // Leader returns who has the slot of round on the chain.
@@ -70,13 +74,23 @@ func (e reputation) Leader(round consensus.Round, tip Tip) consensus.ValidatorID
 	case len(tip.Failed) == 0:
 		return e.table[e.slot(round)%uint64(len(e.table))]
 	}
-	left := make([]consensus.ValidatorID, 0, len(e.table))
-	for _, id := range e.table {
-		if !consensus.InBitmap(tip.Failed, e.set.Index(id)) {
-			left = append(left, id)
+	left := uint64(0) // more than none: a quorum is left (P39)
+	for _, member := range e.members {
+		if !consensus.InBitmap(tip.Failed, member) {
+			left++
 		}
 	}
-	return left[e.slot(round)%uint64(len(left))] // a quorum is left (P39)
+	skip := e.slot(round) % left
+	for i, member := range e.members {
+		if consensus.InBitmap(tip.Failed, member) {
+			continue
+		}
+		if skip == 0 {
+			return e.table[i]
+		}
+		skip--
+	}
+	panic("core: nobody is left to lead")
 }
 
 // leader returns who leads the current round: judged on the chain of the high QC's block or, while we lack that block,
