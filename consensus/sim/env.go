@@ -137,7 +137,9 @@ func (v *validator) receive(from *validator, m *consensus.Message, raw *rawMessa
 		w.trace.line(w.now, v.i, "refuse", m.Kind(), " r", uint64(m.Round()), " from v", from.i, ": ", err)
 	default:
 		w.trace.line(w.now, v.i, "receive", m.Kind(), " r", uint64(m.Round()), " from v", from.i)
+		contradicted := v.hear(m)
 		v.do(task)
+		v.found(contradicted)
 	}
 }
 
@@ -236,13 +238,6 @@ func (v *validator) observe(n core.Note) {
 		v.refuse(n)
 	default:
 	}
-}
-
-func (v *validator) accuse(n core.Equivocation) {
-	if !v.w.isFaulty(n.Signer) && !v.faulty {
-		v.w.fail("I19 evidence", "validator %d accuses honest %s of two %ss in round %d", v.i, n.Signer.Short(), n.Kind, n.Round)
-	}
-	v.w.reach("equivocation seen")
 }
 
 func (v *validator) refuse(n core.ExecutionRefused) {

@@ -27,6 +27,7 @@ type validator struct {
 	disk   *storagetest.Disk
 	armed  *armedCrash
 	marks  marks
+	heard  hearing
 	faulty bool   // nothing it does is judged
 	actor  *actor // what stands between it and the network; nil for the honest, and for twins
 
@@ -80,7 +81,7 @@ func (v *validator) reached(point storagetest.CrashPoint) error {
 func (v *validator) start() {
 	v.life++
 	v.alive, v.starting, v.dying, v.dyingAll = true, true, false, false
-	v.timerAt, v.commitsTo, v.engine = time.Time{}, 0, nil
+	v.timerAt, v.commitsTo, v.engine, v.heard = time.Time{}, 0, nil, newHearing()
 	v.cursors = make([]mempool.Cursor, len(v.w.validators))
 	v.w.trace.line(v.w.now, v.i, "start", v.life)
 	err := v.open()
