@@ -39,14 +39,14 @@ func (c *Core) learnQC(qc *consensus.QC) {
 		c.witnessQC(qc)
 	}
 	if known != nil && !known.Same(qc) {
-		c.halt(fmt.Errorf("%w: %v and %v in round %d", ErrConflict, known.Data, qc.Data, round))
+		c.haltOn(known, qc, fmt.Sprintf("two certificates in round %d", round))
 		return
 	}
 	switch root := c.tree.root.info; {
 	case round > root.Round:
 		c.certified[round] = qc
 	case round == root.Round && qc.Block().ID != root.ID:
-		c.halt(fmt.Errorf("%w: %v is certified in the round of our committed %v", ErrConflict, qc.Block(), root))
+		c.haltOn(c.proof, qc, fmt.Sprintf("%v is certified in the round of our committed %v", qc.Block(), root))
 		return
 	}
 	if n := c.tree.get(qc.Block().ID); n != nil {
@@ -91,7 +91,7 @@ func (c *Core) commit() {
 	target := c.commitQC.Commit()
 	if target.IsNone() || target.Height <= c.tree.root.info.Height {
 		if target.Height == c.tree.root.info.Height && !target.IsNone() && target != c.tree.root.info {
-			c.halt(fmt.Errorf("%w: %v commits %v, we committed %v", ErrConflict, c.commitQC, target, c.tree.root.info))
+			c.haltOn(c.proof, c.commitQC, fmt.Sprintf("we committed %v", c.tree.root.info))
 		}
 		return
 	}
@@ -142,6 +142,7 @@ func (c *Core) commitBlock(n *node, proof *consensus.QC) {
 	if qc == nil {
 		qc = proof
 	}
+	c.proof = proof
 	c.effects.Commit = append(c.effects.Commit, Commit{Block: n.block, Info: n.info, QC: qc, Proof: proof})
 	c.note(Committed{Info: n.info, Proof: proof, Transactions: len(n.block.Payload)})
 	c.forget(c.tree.reroot(n))

@@ -24,7 +24,8 @@ import (
 )
 
 var (
-	// ErrConflict is a Halt: two certificates contradict each other, so more than a third of the power is faulty.
+	// ErrConflict is a Halt: two certificates contradict each other, so more than a third of the power is faulty. The
+	// error is a *Conflict.
 	ErrConflict = errors.New("conflicting certificates")
 	// ErrDivergence is a Halt: a quorum certified another outcome than ours for a block, or one that is invalid here.
 	ErrDivergence = errors.New("our outcome differs from the certified one")
@@ -113,6 +114,7 @@ type Core struct {
 	now  time.Time
 	tree *tree
 
+	proof     *consensus.QC // what committed the root
 	highQC    *consensus.QC
 	commitQC  *consensus.QC // the QC with the highest commit
 	highTC    *consensus.TC
@@ -161,6 +163,7 @@ func New(cfg Config, rec Recovery) (*Core, Effects) {
 		helped:    map[consensus.ValidatorID]time.Time{},
 		shunned:   map[consensus.ValidatorID]time.Time{},
 		witness:   newWitness(),
+		proof:     rec.Proof.Get(),
 		highQC:    rec.Proof.Get(),
 		commitQC:  rec.Proof.Get(),
 	}

@@ -168,7 +168,7 @@ func (c *Core) onBlocksFetched(ev BlocksFetched) {
 	if c.tree.get(last.ID()) == nil && last.Height > c.tree.root.info.Height {
 		end.Reason = "the chunk does not link to our chain"
 		if proof := c.rivalCommit(chunk); proof != nil {
-			c.halt(fmt.Errorf("%w: %v commits %v, off the chain of our committed %v", ErrConflict, proof, proof.Commit(), c.tree.root.info))
+			c.haltOn(c.proof, proof, fmt.Sprintf("off the chain of our committed %v", c.tree.root.info))
 		}
 		c.fetchFailed(ev.Peer)
 	} else {

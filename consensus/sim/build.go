@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/cairnchain/cairn/app/ledger"
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/consensustest"
+	"github.com/cairnchain/cairn/consensus/core"
 	"github.com/cairnchain/cairn/consensus/safety"
 	"github.com/cairnchain/cairn/consensus/signature"
 	"github.com/cairnchain/cairn/storage"
@@ -80,11 +80,20 @@ func (w *world) build(k knobs) {
 func (w *world) add(member int, signer consensus.Signer) *validator {
 	v := &validator{
 		w: w, i: len(w.validators), member: member, id: w.genesis.Validators.At(member).ID, signer: signer,
-		skew: w.between(-100*time.Millisecond, 100*time.Millisecond),
+		skew: w.between(-w.knobs.skew, w.knobs.skew),
 	}
 	v.kv, v.disk = storagetest.NewMemory(v.reached), storagetest.NewDisk(v.reached)
 	w.validators = append(w.validators, v)
 	return v
+}
+
+// election is the chain's, or what a script makes of it.
+func (w *world) election() core.Election {
+	e := core.ElectionOf(w.genesis)
+	if w.twins != nil {
+		return w.twins.leader(w.genesis.Validators, e)
+	}
+	return e
 }
 
 func (w *world) makeGenesis(members []consensus.Validator) {

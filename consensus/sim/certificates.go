@@ -55,6 +55,7 @@ func (l *wireLog) judgeQC(q *consensus.QC) error {
 		return fmt.Errorf("%v: %w", q, err)
 	}
 	l.qcs[key] = true
+	l.goodQCs = append(l.goodQCs, q)
 	l.certified(q)
 	return nil
 }
@@ -63,7 +64,8 @@ func (l *wireLog) judgeQC(q *consensus.QC) error {
 func (l *wireLog) certified(q *consensus.QC) {
 	d := q.Data
 	if before, ok := l.byRound[q.Round()]; ok && before != d {
-		l.w.fail("I2 one certificate per round", "%v and %v", before, d)
+		l.w.forked("I2 one certificate per round", "%v and %v", before, d)
+		return
 	}
 	if l.byRound[q.Round()] == d {
 		return
@@ -79,6 +81,9 @@ func (l *wireLog) certified(q *consensus.QC) {
 // commitRule: what a certificate commits, by the rounds alone: its parent under two_chain, its parent's parent under
 // three_chain, if all are consecutive; else nothing.
 func (l *wireLog) commitRule(d consensus.VoteData) {
+	if l.w.conflict { // what a round certified may be another block's parent
+		return
+	}
 	want := consensus.BlockInfo{}
 	if d.Block.Round == d.Parent.Round+1 {
 		want = d.Parent
@@ -125,6 +130,7 @@ func (l *wireLog) judgeTC(t *consensus.TC) error {
 		return fmt.Errorf("%v comes with %v, its signers had up to round %d", t, t.HighQC, highest(t))
 	}
 	l.tcs[key] = true
+	l.goodTCs = append(l.goodTCs, t)
 	l.timedOut(t)
 	return nil
 }

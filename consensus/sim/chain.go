@@ -60,7 +60,7 @@ func (c *chainLog) check(v *validator) {
 		c.commit(v, h)
 	}
 	v.marks = now
-	if now.height > before.height {
+	if now.height > before.height && !c.w.conflict {
 		c.state(v, now.height)
 	}
 }
@@ -90,13 +90,16 @@ func (c *chainLog) commit(v *validator, h consensus.Height) {
 	c.w.wire.qc(record.QC)
 	if h <= c.height() {
 		if record.Info != c.committed[h] {
-			c.w.fail("I1 agreement", "validator %d commits %v, another one committed %v", v.i, record.Info, c.committed[h])
+			c.w.forked("I1 agreement", "validator %d commits %v, another one committed %v", v.i, record.Info, c.committed[h])
 		}
 		return
 	}
 	b, parent := record.Block, c.committed[h-1]
 	if h == 1 {
 		parent = v.store.Genesis()
+	}
+	if c.w.reached["fork"] > 0 {
+		return
 	}
 	if b.Height != h || b.ID() != record.Info.ID || b.Parent != parent.ID || b.Round <= parent.Round {
 		c.w.fail("I4 ancestry", "validator %d commits %v on %v", v.i, record.Info, parent)
@@ -119,10 +122,11 @@ func (c *chainLog) proof(v *validator, info consensus.BlockInfo, proof *consensu
 		c.w.reach("three blocks committed at once")
 	}
 	if promised, ok := c.promised[target.Height]; ok && promised != target {
-		c.w.fail("I1 agreement", "certificates commit both %v and %v", promised, target)
+		c.w.forked("I1 agreement", "certificates commit both %v and %v", promised, target)
+		return
 	}
 	c.promised[target.Height] = target
-	if promised, ok := c.promised[info.Height]; ok && promised != info {
+	if promised, ok := c.promised[info.Height]; ok && promised != info && !c.w.conflict {
 		c.w.fail("I3 commit proof", "validator %d commits %v, a certificate names %v", v.i, info, promised)
 	}
 }
@@ -130,7 +134,7 @@ func (c *chainLog) proof(v *validator, info consensus.BlockInfo, proof *consensu
 // checkVote: once a block is committed, nobody votes for a conflicting one in a round above its proof: I9.
 func (c *chainLog) checkVote(v *validator, b *consensus.Block) {
 	h := c.height()
-	if h == 0 || b.Round <= c.proofs[h] {
+	if h == 0 || b.Round <= c.proofs[h] || c.w.conflict {
 		return
 	}
 	if c.conflicts(b) {
@@ -142,7 +146,7 @@ func (c *chainLog) checkVote(v *validator, b *consensus.Block) {
 // I9, for every commit rule.
 func (c *chainLog) checkCertified(d consensus.VoteData) {
 	h := c.height()
-	if h == 0 || d.Block.Round <= c.proofs[h] {
+	if h == 0 || d.Block.Round <= c.proofs[h] || c.w.conflict {
 		return
 	}
 	if b := c.w.wire.blocks[d.Block.ID]; b == nil || c.conflicts(b) {

@@ -60,6 +60,9 @@ func (c *clients) document() []byte {
 
 // begin posts at random until the clients are stopped, and resends for ever.
 func (c *clients) begin() {
+	if len(c.list) == 0 {
+		return
+	}
 	var post, resend func()
 	post = func() {
 		if c.stopped {

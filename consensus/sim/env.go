@@ -150,7 +150,7 @@ func (v *validator) Fetch(_ context.Context, peer consensus.ValidatorID, req con
 	w, other := v.w, v.reachable(peer)
 	if other == nil || w.chance(w.net.links[v.i][other.i].knobs.loss) {
 		w.reach("fetch failed")
-		v.fetchWait = fetchTimeout
+		v.fetchWait = w.knobs.fetch
 		return nil, errUnreachable
 	}
 	link := w.net.links[v.i][other.i].knobs
@@ -158,7 +158,7 @@ func (v *validator) Fetch(_ context.Context, peer consensus.ValidatorID, req con
 	chunk, err := other.store.Chain(req, w.knobs.chunk, 1<<20)
 	if other.actor != nil {
 		if chunk = other.actor.answer(req, chunk); chunk == nil {
-			v.fetchWait = fetchTimeout
+			v.fetchWait = w.knobs.fetch
 			return nil, errUnreachable
 		}
 		err = nil
@@ -173,11 +173,16 @@ func (v *validator) Fetch(_ context.Context, peer consensus.ValidatorID, req con
 // reachable returns the first node of an identity that answers, or nil.
 func (v *validator) reachable(id consensus.ValidatorID) *validator {
 	for _, other := range v.w.validators {
-		if other.id == id && other != v && other.alive && other.engine != nil && v.w.net.open(v.i, other.i) {
+		if other.id == id && other != v && other.alive && other.engine != nil && v.w.connected(v, other) {
 			return other
 		}
 	}
 	return nil
+}
+
+// connected reports whether v gets an answer from other in the round that v is in.
+func (w *world) connected(v, other *validator) bool {
+	return w.net.open(v.i, other.i) && (w.twins == nil || w.twins.together(v.engine.Status().Round, v, other))
 }
 
 // admit offers a transaction to the pool.

@@ -24,6 +24,8 @@ type knobs struct {
 	kinds      []faultKind
 	link       linkKnobs
 	diskMax    time.Duration // the slowest execution or commit
+	fetch      time.Duration // after which a request for blocks has failed
+	skew       time.Duration // how wrong a clock is at most
 	chunk      int           // blocks per answer to a fetch
 	uneven     bool          // each directed link draws its own share of link
 	dead       int           // validators that stay dead after healing
@@ -70,6 +72,8 @@ func (w *world) drawKnobs() knobs {
 		faults:   w.between(4*time.Second, 16*time.Second),
 		every:    w.between(200*time.Millisecond, 2*time.Second),
 		diskMax:  w.between(time.Millisecond, 40*time.Millisecond),
+		fetch:    time.Second,
+		skew:     100 * time.Millisecond,
 		chunk:    1 + w.rng.IntN(16),
 		accounts: 3 + w.rng.IntN(5),
 		load:     w.between(40*time.Millisecond, 500*time.Millisecond),

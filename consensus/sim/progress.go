@@ -46,7 +46,7 @@ func (w *world) commitRounds() consensus.Round {
 	if w.cfg.Rule == consensus.ThreeChain {
 		margin = 6
 	}
-	return 2*consensus.Round(w.knobs.dead+len(w.knobs.faulty))*w.knobs.contiguous + margin
+	return 2*consensus.Round(w.knobs.dead+len(w.knobs.faulty)+len(w.knobs.twins))*w.knobs.contiguous + margin
 }
 
 func (w *world) commitWithin(round consensus.Round) {

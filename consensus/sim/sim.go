@@ -103,7 +103,8 @@ type world struct {
 	healed     bool
 	pass       func(from, to *validator, m *consensus.Message) bool          // which messages a script lets through; nil: all
 	hold       func(from, to *validator, m *consensus.Message) time.Duration // how much longer a script lets one take; nil: no
-	conflict   bool                                                          // more than a third is faulty: a halt is what must happen
+	conflict   bool                                                          // a third or more is faulty: a halt is what must happen
+	twins      *twinsPlay                                                    // nil in a run that is not of Twins
 }
 
 // script is one kind of run: how its chain is made, what happens to it, and how it is seen again.
@@ -137,6 +138,7 @@ func perform(cfg Config, s script) (report Report) {
 	w.wire, w.chain, w.lasso = newWireLog(w), newChainLog(w), newLasso(w)
 	w.build(s.knobs(w))
 	s.play(w)
+	w.accuse()
 	return report
 }
 
@@ -185,8 +187,11 @@ func (w *world) until(what string, done func() bool) {
 	}
 }
 
-// between returns a random duration in [lo, hi).
+// between returns a random duration in [lo, hi); lo when there is none.
 func (w *world) between(lo, hi time.Duration) time.Duration {
+	if hi <= lo {
+		return lo
+	}
 	return lo + time.Duration(w.rng.Int64N(int64(hi-lo)))
 }
 

@@ -135,8 +135,8 @@ func (v *validator) open() error {
 	})
 	cfg := engine.Config{
 		Self: v.id, ContiguousRounds: w.genesis.ContiguousRounds, Timing: w.knobs.timing,
-		Election: core.ElectionOf(w.genesis),
-		Room:     mempool.Room{Transactions: 50, Bytes: 1 << 20}, FetchTimeout: fetchTimeout,
+		Election: w.election(),
+		Room:     mempool.Room{Transactions: 50, Bytes: 1 << 20}, FetchTimeout: w.knobs.fetch,
 		Verifier: &consensus.Verifier{
 			Domain: w.genesis.Domain(), Set: w.genesis.Validators, Genesis: store.Genesis(), Scheme: w.keys.scheme,
 			Cache: engine.NewCertificates(certificatesKept),
@@ -157,7 +157,6 @@ func (v *validator) open() error {
 
 const (
 	perAccount       = 30 // transactions in a pool
-	fetchTimeout     = time.Second
 	certificatesKept = 256
 	gossipEvery      = 150 * time.Millisecond
 )

@@ -24,6 +24,8 @@ type wireLog struct {
 	signer   map[int]*signedSoFar
 	qcs      map[string]bool // judged before and found good, by all their bytes
 	tcs      map[string]bool
+	goodQCs  []*consensus.QC // those with signatures
+	goodTCs  []*consensus.TC
 	byRound  map[consensus.Round]consensus.VoteData // what is certified in a round
 	tcRounds map[consensus.Round]bool
 }
@@ -72,7 +74,10 @@ func (l *wireLog) record(v *validator, m *consensus.Message) {
 }
 
 // witness remembers what a faulty validator proposes, if anybody may accept it. Nothing it signs is judged.
-func (l *wireLog) witness(_ *validator, m *consensus.Message) {
+func (l *wireLog) witness(v *validator, m *consensus.Message) {
+	if l.w.twins != nil {
+		l.w.twins.saw(l.w, v, m)
+	}
 	if m.Proposal == nil {
 		return
 	}
