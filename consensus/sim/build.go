@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/cairnchain/cairn/app/ledger"
 	"github.com/cairnchain/cairn/consensus"
@@ -64,7 +65,8 @@ func (w *world) build(k knobs) {
 	}
 	for _, i := range k.twins {
 		w.validators[i].faulty = true
-		w.add(i, signers[i]).faulty = true
+		twin := w.add(i, signers[i])
+		twin.faulty, twin.skew = true, twinAhead
 	}
 	w.corrupt(signers)
 	for _, v := range w.validators {
@@ -75,6 +77,10 @@ func (w *world) build(k knobs) {
 	}
 	w.clients.begin()
 }
+
+// twinAhead is by how much the clock of a validator's second node is ahead, so that its blocks are others than the
+// first one's, which it leads the same rounds with.
+const twinAhead = 8 * time.Millisecond
 
 // add makes the next validator: member i of the set, or its twin.
 func (w *world) add(member int, signer consensus.Signer) *validator {

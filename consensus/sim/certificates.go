@@ -8,22 +8,24 @@ import (
 
 // qc judges a certificate that an honest validator holds: I2, I3.
 func (l *wireLog) qc(q *consensus.QC) {
-	if q == nil {
+	if q == nil || l.same[q] {
 		return
 	}
 	if err := l.judgeQC(q); err != nil {
 		l.w.fail("I3 certificate", "%v", err)
 	}
+	l.same[q] = true
 }
 
 // tc judges a timeout certificate that an honest validator holds.
 func (l *wireLog) tc(t *consensus.TC) {
-	if t == nil {
+	if t == nil || l.same[t] {
 		return
 	}
 	if err := l.judgeTC(t); err != nil {
 		l.w.fail("I3 certificate", "%v", err)
 	}
+	l.same[t] = true
 }
 
 // judgeQC says what is wrong with a certificate, whoever made it. A good one is held against all others.

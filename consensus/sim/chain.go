@@ -94,12 +94,12 @@ func (c *chainLog) commit(v *validator, h consensus.Height) {
 		}
 		return
 	}
+	if c.w.reached["fork"] > 0 {
+		return
+	}
 	b, parent := record.Block, c.committed[h-1]
 	if h == 1 {
 		parent = v.store.Genesis()
-	}
-	if c.w.reached["fork"] > 0 {
-		return
 	}
 	if b.Height != h || b.ID() != record.Info.ID || b.Parent != parent.ID || b.Round <= parent.Round {
 		c.w.fail("I4 ancestry", "validator %d commits %v on %v", v.i, record.Info, parent)

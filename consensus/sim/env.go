@@ -68,13 +68,13 @@ func (v *validator) Send(to consensus.ValidatorID, m *consensus.Message) {
 
 // emit puts a message on the links to everybody of an identity, or to everybody; never to this node.
 func (v *validator) emit(to consensus.ValidatorID, m *consensus.Message) {
-	var raw *rawMessage
+	parcel := &parcel{m: m}
 	if !v.w.knobs.plain {
-		raw = encode(m)
+		parcel.raw = encode(m)
 	}
 	for _, other := range v.w.validators {
 		if other != v && (to.IsZero() || other.id == to) {
-			v.transmit(other, m, raw)
+			v.transmit(other, parcel)
 		}
 	}
 }
@@ -91,20 +91,29 @@ func (v *validator) leaving(m *consensus.Message) []*consensus.Message {
 	return out
 }
 
-func (v *validator) transmit(other *validator, m *consensus.Message, raw *rawMessage) {
-	if v.w.pass != nil && !v.w.pass(v, other, m) {
+// parcel is a message on its way to one or more receivers.
+type parcel struct {
+	m        *consensus.Message
+	raw      *rawMessage // nil when it is handed over as it is
+	verified bool        // by the first receiver: what is handed over as it is is verified for all of them at once
+	task     engine.Task
+	err      error
+}
+
+func (v *validator) transmit(other *validator, p *parcel) {
+	if v.w.pass != nil && !v.w.pass(v, other, p.m) {
 		v.w.reach("cut off")
 		return
 	}
 	send := func() {
-		v.w.net.send(v.i, other.i, m.Kind(), func() {
+		v.w.net.send(v.i, other.i, p.m.Kind(), func() {
 			if other.alive && other.engine != nil {
-				other.receive(v, m, raw)
+				other.receive(v, p)
 			}
 		})
 	}
 	if v.w.hold != nil {
-		if longer := v.w.hold(v, other, m); longer > 0 {
+		if longer := v.w.hold(v, other, p.m); longer > 0 {
 			v.w.after(longer, send)
 			return
 		}
@@ -112,12 +121,24 @@ func (v *validator) transmit(other *validator, m *consensus.Message, raw *rawMes
 	send()
 }
 
+// verify checks a message. The outcome, and the task, do not depend on who checks.
+func (v *validator) verify(from *validator, m *consensus.Message, p *parcel) (engine.Task, error) {
+	if p.raw != nil {
+		return v.engine.Verify(from.id, m)
+	}
+	if !p.verified {
+		p.verified = true
+		p.task, p.err = v.engine.Verify(from.id, m)
+	}
+	return p.task, p.err
+}
+
 // receive decodes, verifies and hands over a message.
-func (v *validator) receive(from *validator, m *consensus.Message, raw *rawMessage) {
-	w := v.w
-	if raw != nil {
+func (v *validator) receive(from *validator, p *parcel) {
+	w, m := v.w, p.m
+	if p.raw != nil {
 		var err error
-		if m, err = raw.decode(); err != nil {
+		if m, err = p.raw.decode(); err != nil {
 			if !from.faulty {
 				w.fail("V honest message refused", "validator %d cannot decode a %s of %d: %v", v.i, m.Kind(), from.i, err)
 			}
@@ -128,7 +149,7 @@ func (v *validator) receive(from *validator, m *consensus.Message, raw *rawMessa
 	if v.actor != nil {
 		v.actor.receive(from.id, m)
 	}
-	task, err := v.engine.Verify(from.id, m)
+	task, err := v.verify(from, m, p)
 	switch {
 	case err != nil && !from.faulty:
 		w.fail("V honest message refused", "validator %d refuses a %s of %d: %v", v.i, m.Kind(), from.i, err)

@@ -1,9 +1,11 @@
 package sim
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/consensus/core"
 )
 
 // accuse has package consensus look for culprits in every certificate of the run: it must never name an honest
@@ -32,6 +34,24 @@ func (w *world) accuse() {
 	}
 }
 
+// judgeHalt: whom a halt names is faulty.
+func (w *world) judgeHalt(err error) {
+	var c *core.Conflict
+	if !errors.As(err, &c) || c.First == nil || c.Second == nil {
+		w.fail("B27 conflict", "a halt without two certificates: %v", err)
+	}
+	var power consensus.Power
+	for _, o := range c.Culprits {
+		if !w.isFaulty(o.Signer) {
+			w.fail("B27 forensics", "a halt accuses honest %v: %v", o.Signer.Short(), o)
+		}
+		power += w.genesis.Validators.PowerOf(o.Signer)
+	}
+	if power >= w.genesis.Validators.WeakPower() {
+		w.reach("halt names more than a third")
+	}
+}
+
 // forked is for what honest validators never do to each other while less than a third is faulty.
 func (w *world) forked(invariant, format string, args ...any) {
 	if !w.conflict {
@@ -39,4 +59,5 @@ func (w *world) forked(invariant, format string, args ...any) {
 	}
 	w.trace.line(w.now, -1, "fork", invariant)
 	w.reach("fork")
+	w.reach("fork: " + invariant)
 }

@@ -16,10 +16,19 @@ type Tally struct {
 	Violations []*Violation
 	Reached    map[string]int
 	TraceHash  [32]byte // over the trace hashes of all runs, in order
+	MustReach  int      // so many runs are too many to miss one of the required counters
+	required   []string
 }
 
-// NewTally returns an empty Tally.
-func NewTally() *Tally { return &Tally{Reached: map[string]int{}} }
+// NewTally returns an empty Tally for runs of seeds.
+func NewTally() *Tally {
+	return &Tally{Reached: map[string]int{}, MustReach: RunsThatMustReach, required: required()}
+}
+
+// NewTwinsTally returns an empty Tally for scenarios of Twins.
+func NewTwinsTally() *Tally {
+	return &Tally{Reached: map[string]int{}, MustReach: TwinsThatMustReach, required: requiredOfTwins()}
+}
 
 // Add adds one run.
 func (t *Tally) Add(r Report) {
@@ -39,9 +48,12 @@ func (t *Tally) Add(r Report) {
 // little to pass.
 const RunsThatMustReach = 500
 
+// TwinsThatMustReach is the same for scenarios of Twins.
+const TwinsThatMustReach = 1000
+
 // Missing returns what no run of the set got to although it should.
 func (t *Tally) Missing() (missing []string) {
-	for _, what := range required() {
+	for _, what := range t.required {
 		if t.Reached[what] == 0 {
 			missing = append(missing, what)
 		}
@@ -70,6 +82,14 @@ func required() []string {
 		names = append(names, "crash at "+string(point))
 	}
 	return names
+}
+
+func requiredOfTwins() []string {
+	return []string{
+		"QC formed", "TC formed", "QC and TC of one round", "three TCs in a row", "vote after TC", "vote held",
+		"three blocks committed at once", "resent", "rebroadcast", "orphan", "helped", "fetch started", "fetch failed",
+		"blocks fetched", "cut off", "equivocation seen", "twins vote against each other", "fork of two blocks",
+	}
 }
 
 const twiceEvery = 50 // seeds: so often a run is repeated and compared

@@ -35,9 +35,30 @@ func RunTwins(s *twins.Scenario, trace io.Writer) Report {
 	return perform(Config{Seed: s.Seed, Rule: s.Rule, Trace: trace}, script{
 		knobs:  p.begin,
 		play:   p.play,
-		replay: func(*Violation) string { return "cairn sim replay --twins '" + s.Line() + "'" },
+		replay: func(*Violation) string { return replayTwins(s) },
 	})
 }
+
+// twinsTwiceEvery is how often a scenario is repeated and compared, by its seed.
+const twinsTwiceEvery = 50
+
+// RunTwinsChecked is RunTwins; every fiftieth scenario, by its seed, is played twice, and a difference between the two is
+// a violation.
+func RunTwinsChecked(s *twins.Scenario, trace io.Writer) Report {
+	r := RunTwins(s, trace)
+	if s.Seed%twinsTwiceEvery != 0 || r.Violation != nil {
+		return r
+	}
+	if again := RunTwins(s, nil); again.TraceHash != r.TraceHash {
+		r.Violation = &Violation{
+			Seed: s.Seed, Rule: s.Rule, At: r.Simulated, Invariant: "determinism", Detail: "two runs of the scenario differ",
+			Replay: replayTwins(s),
+		}
+	}
+	return r
+}
+
+func replayTwins(s *twins.Scenario) string { return "cairn sim replay --twins '" + s.Line() + "'" }
 
 // begin draws nothing: a scenario has few messages and short timeouts, so that many can be played.
 func (p *twinsPlay) begin(w *world) knobs {
@@ -128,14 +149,13 @@ func (p *twinsPlay) play(w *world) {
 	bound := p.last + w.commitRounds()
 	patience := time.Duration(bound+4) * 4 * w.knobs.timing.Cap
 	w.until("new blocks are committed everywhere", func() bool {
-		if w.conflict && (w.now > patience || w.wire.round > bound+4) {
-			return true
-		}
-		if w.wire.round > bound {
+		switch {
+		case w.conflict:
+			return w.now > patience || w.wire.round > bound || p.settled(w)
+		case w.wire.round > bound:
 			w.fail("L2 commit within k rounds", "in rounds %d to %d no new block was committed by everybody, k = %d%v",
 				p.last+1, w.wire.round, w.commitRounds(), w)
-		}
-		if w.now > patience {
+		case w.now > patience:
 			w.fail("L3 progress", "after %v no new block is committed by everybody%v", w.now, w)
 		}
 		return p.settled(w)

@@ -238,6 +238,7 @@ func (v *validator) halt(err error) {
 	case v.faulty:
 	case v.w.conflict && errors.Is(err, core.ErrConflict):
 		v.w.reach("conflict detected")
+		v.w.judgeHalt(err)
 	default:
 		v.w.fail("I18 halt", "validator %d: %v", v.i, err)
 	}

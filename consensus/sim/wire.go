@@ -24,6 +24,7 @@ type wireLog struct {
 	signer   map[int]*signedSoFar
 	qcs      map[string]bool // judged before and found good, by all their bytes
 	tcs      map[string]bool
+	same     map[any]bool    // those of them that are the very same in memory, where messages share it
 	goodQCs  []*consensus.QC // those with signatures
 	goodTCs  []*consensus.TC
 	byRound  map[consensus.Round]consensus.VoteData // what is certified in a round
@@ -44,7 +45,7 @@ func newWireLog(w *world) *wireLog {
 		w: w, blocks: map[consensus.Hash]*consensus.Block{}, heights: map[consensus.Height][]*consensus.Block{}, justify: map[consensus.Hash][]*consensus.TC{},
 		signed: map[signedKey][]byte{}, votes: map[signedKey]*consensus.Vote{},
 		timeouts: map[signedKey]*consensus.Timeout{}, signer: map[int]*signedSoFar{},
-		qcs: map[string]bool{}, tcs: map[string]bool{},
+		qcs: map[string]bool{}, tcs: map[string]bool{}, same: map[any]bool{},
 		byRound: map[consensus.Round]consensus.VoteData{}, tcRounds: map[consensus.Round]bool{},
 	}
 }
