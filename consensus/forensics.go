@@ -9,8 +9,8 @@ import (
 	"github.com/cairnchain/cairn/consensus/signature"
 )
 
-// Statement is one thing that a validator signed, as a certificate carries it: a vote, or a timeout when Vote is nil.
-type Statement struct {
+// Deed is one thing that a validator signed, as a certificate carries it: a vote, or a timeout when Vote is nil.
+type Deed struct {
 	Epoch     Epoch
 	Round     Round
 	Vote      *VoteData
@@ -19,7 +19,7 @@ type Statement struct {
 }
 
 // String is short: for logs.
-func (s Statement) String() string {
+func (s Deed) String() string {
 	if s.Vote != nil {
 		return fmt.Sprintf("vote for %v", *s.Vote)
 	}
@@ -29,7 +29,7 @@ func (s Statement) String() string {
 // Promise is one that every honest validator keeps, whatever it lacks and however often it restarts.
 type Promise string
 
-// The promises of which two statements can prove that one was broken.
+// The promises of which two deeds can prove that one was broken.
 const (
 	// OneVote (P20): one vote in a round.
 	OneVote Promise = "one vote in a round"
@@ -44,11 +44,11 @@ const (
 	VoteAboveLock Promise = "no vote for a block on a QC below the lock"
 )
 
-// Offence is a proof that a validator broke the protocol: two statements that no honest validator signs both.
+// Offence is a proof that a validator broke the protocol: two deeds that no honest validator signs both.
 type Offence struct {
 	Signer        ValidatorID
 	Broken        Promise
-	First, Second Statement
+	First, Second Deed
 }
 
 // String names the validator and what it did.
@@ -65,21 +65,21 @@ func (o Offence) String() string {
 // is concluded from what depends on an order that the signatures do not prove: a timeout before a vote of a later
 // round, say, that locks a higher one.
 func Offences(rule CommitRule, qcs []*QC, tcs []*TC) []Offence {
-	signed := map[ValidatorID][]Statement{}
-	add := func(by ValidatorID, s Statement) { signed[by] = append(signed[by], s) }
+	signed := map[ValidatorID][]Deed{}
+	add := func(by ValidatorID, s Deed) { signed[by] = append(signed[by], s) }
 	for _, q := range qcs {
 		for _, s := range q.Signatures {
-			add(s.Signer, Statement{Epoch: q.Data.Block.Epoch, Round: q.Round(), Vote: &q.Data, Signature: s.Signature})
+			add(s.Signer, Deed{Epoch: q.Data.Block.Epoch, Round: q.Round(), Vote: &q.Data, Signature: s.Signature})
 		}
 	}
 	for _, t := range tcs {
 		for _, p := range t.Timeouts {
-			add(p.Signer, Statement{Epoch: t.Epoch, Round: t.Round, QCRound: p.QCRound, Signature: p.Signature})
+			add(p.Signer, Deed{Epoch: t.Epoch, Round: t.Round, QCRound: p.QCRound, Signature: p.Signature})
 		}
 	}
 	var out []Offence
-	for signer, statements := range signed {
-		if o, guilty := offence(rule, statements); guilty {
+	for signer, deeds := range signed {
+		if o, guilty := offence(rule, deeds); guilty {
 			o.Signer = signer
 			out = append(out, o)
 		}
@@ -88,15 +88,15 @@ func Offences(rule CommitRule, qcs []*QC, tcs []*TC) []Offence {
 	return out
 }
 
-// offence finds the first pair, in the order of rounds, of statements of one validator that contradict each other.
-func offence(rule CommitRule, statements []Statement) (Offence, bool) {
-	slices.SortFunc(statements, func(a, b Statement) int {
+// offence finds the first pair, in the order of rounds, of deeds of one validator that contradict each other.
+func offence(rule CommitRule, deeds []Deed) (Offence, bool) {
+	slices.SortFunc(deeds, func(a, b Deed) int {
 		return cmp.Or(cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Round, b.Round), bytes.Compare(a.Signature[:], b.Signature[:]))
 	})
-	statements = slices.CompactFunc(statements, func(a, b Statement) bool { return a.Round == b.Round && a.Signature == b.Signature })
-	for i := range statements {
+	deeds = slices.CompactFunc(deeds, func(a, b Deed) bool { return a.Round == b.Round && a.Signature == b.Signature })
+	for i := range deeds {
 		for j := range i {
-			first, second := &statements[j], &statements[i]
+			first, second := &deeds[j], &deeds[i]
 			if broken := rule.contradiction(first, second); broken != "" {
 				return Offence{Broken: broken, First: *first, Second: *second}, true
 			}
@@ -107,42 +107,46 @@ func offence(rule CommitRule, statements []Statement) (Offence, bool) {
 
 // contradiction returns the promise that is broken by whoever signed both, of which first is of no higher round; empty
 // when an honest validator may have.
-func (r CommitRule) contradiction(first, second *Statement) Promise {
-	if first.Epoch != second.Epoch {
-		return ""
-	}
-	same := first.Round == second.Round
+func (r CommitRule) contradiction(first, second *Deed) Promise {
 	switch {
+	case first.Epoch != second.Epoch:
+		return ""
 	case first.Vote != nil && second.Vote != nil:
-		if same && *first.Vote != *second.Vote {
-			return OneVote
-		}
-		if r == ThreeChain && !same && second.Vote.Parent.Round < first.Vote.Commit.Round {
-			return VoteAboveLock
-		}
+		return r.votesContradict(first, second)
 	case first.Vote == nil && second.Vote == nil:
-		if same && first.QCRound != second.QCRound {
+		if first.Round == second.Round && first.QCRound != second.QCRound {
 			return OneTimeout
 		}
-	case r == TwoChain:
-		if first.Vote == nil && same {
-			first, second = second, first
-		}
-		if first.Vote != nil && second.QCRound < first.Vote.Parent.Round {
-			return TimeoutAboveLock
-		}
+		return ""
+	case first.Vote == nil && first.Round == second.Round:
+		first, second = second, first
+	}
+	if r == TwoChain && first.Vote != nil && second.QCRound < first.Vote.Parent.Round {
+		return TimeoutAboveLock
 	}
 	return ""
 }
 
-// Offence checks a proof that somebody else brings: both statements signed by the validator, and in contradiction.
+func (r CommitRule) votesContradict(first, second *Deed) Promise {
+	switch {
+	case first.Round == second.Round:
+		if *first.Vote != *second.Vote {
+			return OneVote
+		}
+	case r == ThreeChain && second.Vote.Parent.Round < first.Vote.Commit.Round:
+		return VoteAboveLock
+	}
+	return ""
+}
+
+// Offence checks a proof that somebody else brings: both deeds signed by the validator, and in contradiction.
 // Errors are as for messages.
 func (v *Verifier) Offence(o Offence) error {
 	first, second := o.First, o.Second
 	if first.Round > second.Round || o.Broken == "" || v.Domain.Rule.contradiction(&first, &second) != o.Broken {
 		return fmt.Errorf("offence of %s: no contradiction: %w", o.Signer.Short(), ErrInvalid)
 	}
-	for _, s := range []Statement{first, second} {
+	for _, s := range []Deed{first, second} {
 		if s.Epoch != v.Domain.Epoch {
 			return fmt.Errorf("offence of %s: epoch %d: %w", o.Signer.Short(), s.Epoch, ErrWrongEpoch)
 		}

@@ -6,8 +6,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +22,8 @@ import (
 )
 
 func (c *cli) simCommand() *cobra.Command {
-	return group("sim", "Run clusters of validators under faults, on a virtual clock", c.simSwarmCommand(), c.simReplayCommand())
+	return group("sim", "Run clusters of validators under faults, on a virtual clock",
+		c.simSwarmCommand(), c.simTwinsCommand(), c.simReplayCommand())
 }
 
 // ruleFlag is a commit rule by its name.
@@ -87,12 +90,10 @@ func (c *cli) simSwarmCommand() *cobra.Command {
 			if jobs < 1 {
 				return usagef("--jobs must be at least 1")
 			}
-			start := time.Now()
-			tally, err := swarm(cmd.Context(), rule.Rule, swarmOf{seeds, jobs}, c.progress(seeds, start))
-			if err != nil {
-				return err
-			}
-			return c.printSwarm(resultOf(tally, rule.Rule, swarmOf{seeds, jobs}, time.Since(start)))
+			return c.runBatch(cmd.Context(), batch{
+				rule: rule.Rule, what: seeds.String(), cases: seeds.last - seeds.first + 1, jobs: jobs,
+				tally: sim.NewTally(), runs: seeds.runs(rule.Rule),
+			})
 		},
 	}
 	cmd.Flags().Var(&rule, "rule", "commit rule of the chain")
@@ -101,45 +102,74 @@ func (c *cli) simSwarmCommand() *cobra.Command {
 	return cmd
 }
 
-type swarmOf struct {
-	seeds seedRange
-	jobs  int
+// runs are those of the seeds.
+func (s seedRange) runs(rule sim.Rule) iter.Seq[func() sim.Report] {
+	return func(yield func(func() sim.Report) bool) {
+		for seed := s.first; ; seed++ {
+			more := yield(func() sim.Report { return sim.RunChecked(sim.Config{Seed: seed, Rule: rule}) })
+			if !more || seed == s.last {
+				return
+			}
+		}
+	}
 }
 
-// swarm runs every seed and adds the reports up in order. It stops early when ctx ends.
-func swarm(ctx context.Context, rule sim.Rule, of swarmOf, progress func(*sim.Tally)) (*sim.Tally, error) {
+// batch is a set of runs.
+type batch struct {
+	rule  sim.Rule
+	what  string // which ones
+	cases uint64
+	jobs  int
+	tally *sim.Tally // empty before
+	runs  iter.Seq[func() sim.Report]
+}
+
+// garbagePercent is the collector's target for a batch: runs make much garbage and keep little.
+const garbagePercent = 800
+
+// runBatch carries out a batch and prints its result.
+func (c *cli) runBatch(ctx context.Context, b batch) error {
+	defer debug.SetGCPercent(debug.SetGCPercent(garbagePercent))
+	start := time.Now()
+	if err := b.run(ctx, c.progress(b, start)); err != nil {
+		return err
+	}
+	return c.printSwarm(resultOf(b, time.Since(start)))
+}
+
+// run carries out every run and adds the reports up in order. It stops early when ctx ends.
+func (b batch) run(ctx context.Context, progress func(*sim.Tally)) error {
 	group := &errgroup.Group{}
-	slots := make(chan chan sim.Report, of.jobs) // in the order of the seeds
+	slots := make(chan chan sim.Report, b.jobs) // in the order of the runs
 	group.Go(func() error {
 		defer close(slots)
 		workers := &errgroup.Group{}
-		workers.SetLimit(of.jobs)
-		for seed := of.seeds.first; ctx.Err() == nil; seed++ {
+		workers.SetLimit(b.jobs)
+		for run := range b.runs {
+			if ctx.Err() != nil {
+				break
+			}
 			answer := make(chan sim.Report, 1)
 			slots <- answer
 			workers.Go(func() error {
-				answer <- sim.RunChecked(sim.Config{Seed: seed, Rule: rule})
+				answer <- run()
 				return nil
 			})
-			if seed == of.seeds.last {
-				break
-			}
 		}
 		return workers.Wait()
 	})
-	tally := sim.NewTally()
 	for answer := range slots {
-		tally.Add(<-answer)
-		progress(tally)
+		b.tally.Add(<-answer)
+		progress(b.tally)
 	}
 	if err := group.Wait(); err != nil {
-		return nil, err
+		return err
 	}
-	return tally, context.Cause(ctx)
+	return context.Cause(ctx)
 }
 
 // progress writes a line from time to time, and every violation at once.
-func (c *cli) progress(seeds seedRange, start time.Time) func(*sim.Tally) {
+func (c *cli) progress(b batch, start time.Time) func(*sim.Tally) {
 	shown, last := 0, start
 	return func(t *sim.Tally) {
 		for ; shown < len(t.Violations); shown++ {
@@ -147,23 +177,24 @@ func (c *cli) progress(seeds seedRange, start time.Time) func(*sim.Tally) {
 		}
 		if now := time.Now(); now.Sub(last) >= 5*time.Second {
 			last = now
-			_, _ = fmt.Fprintf(c.errOut, "%d of %d seeds, %.1f/s, %d violations\n",
-				t.Cases, seeds.last-seeds.first+1, float64(t.Cases)/now.Sub(start).Seconds(), len(t.Violations))
+			_, _ = fmt.Fprintf(c.errOut, "%d of %d runs, %.1f/s, %d violations\n",
+				t.Cases, b.cases, float64(t.Cases)/now.Sub(start).Seconds(), len(t.Violations))
 		}
 	}
 }
 
-func resultOf(t *sim.Tally, rule sim.Rule, of swarmOf, took time.Duration) swarmResult {
+func resultOf(b batch, took time.Duration) swarmResult {
+	t := b.tally
 	r := swarmResult{
 		Cases: t.Cases, Seconds: took.Seconds(), Simulated: t.Simulated.Seconds(), Steps: t.Steps,
-		CasesPerCore: float64(t.Cases) / took.Seconds() / float64(min(of.jobs, runtime.GOMAXPROCS(0))),
+		CasesPerCore: float64(t.Cases) / took.Seconds() / float64(min(b.jobs, runtime.GOMAXPROCS(0))),
 		Violations:   []swarmFailure{}, MissingCounts: []string{}, TraceHash: hex.EncodeToString(t.TraceHash[:]),
-		Reached: t.Reached, Rule: rule.String(), Seeds: of.seeds.String(),
+		Reached: t.Reached, Rule: b.rule.String(), Seeds: b.what,
 	}
 	for _, v := range t.Violations {
 		r.Violations = append(r.Violations, swarmFailure{v.Seed, v.Invariant, v.Detail, v.Replay})
 	}
-	if t.Cases >= sim.RunsThatMustReach {
+	if t.Cases >= t.MustReach {
 		r.MissingCounts = append(r.MissingCounts, t.Missing()...)
 	}
 	return r
@@ -187,32 +218,39 @@ func (c *cli) printSwarm(r swarmResult) error {
 	case err != nil:
 		return err
 	case len(r.Violations) > 0:
-		return fmt.Errorf("%d of %d seeds violate an invariant; replay: %s", len(r.Violations), r.Cases, r.Violations[0].Replay)
+		return fmt.Errorf("%d of %d runs violate an invariant; replay: %s", len(r.Violations), r.Cases, r.Violations[0].Replay)
 	case len(r.MissingCounts) > 0:
-		return fmt.Errorf("no seed reached %q: the run proves too little", r.MissingCounts)
+		return fmt.Errorf("no run reached %q: the run proves too little", r.MissingCounts)
 	}
 	return nil
 }
 
 func (c *cli) simReplayCommand() *cobra.Command {
-	rule, seed, quiet := ruleFlag{sim.DefaultRule}, uint64(0), false
+	rule, seed, line, quiet := ruleFlag{sim.DefaultRule}, uint64(0), "", false
 	cmd := &cobra.Command{
-		Use: "replay", Short: "Run one seed and print every event", Args: noArgs(),
+		Use: "replay", Short: "Run one seed, or one scenario of Twins, and print every event", Args: noArgs(),
 		RunE: func(*cobra.Command, []string) error {
+			if line != "" {
+				return c.playLine(line, quiet)
+			}
 			var events io.Writer
 			if !quiet && c.format != formatJSON {
 				events = c.out
 			}
-			start, one := time.Now(), swarmOf{seedRange{seed, seed}, 1}
-			tally := sim.NewTally()
-			tally.Add(sim.RunChecked(sim.Config{Seed: seed, Rule: rule.Rule, Trace: events}))
-			c.progress(one.seeds, start)(tally)
-			return c.printSwarm(resultOf(tally, rule.Rule, one, time.Since(start)))
+			seeds := seedRange{seed, seed}
+			b := batch{rule: rule.Rule, what: seeds.String(), cases: 1, jobs: 1, tally: sim.NewTally()}
+			start := time.Now()
+			b.tally.Add(sim.RunChecked(sim.Config{Seed: seed, Rule: rule.Rule, Trace: events}))
+			c.progress(b, start)(b.tally)
+			return c.printSwarm(resultOf(b, time.Since(start)))
 		},
 	}
 	cmd.Flags().Var(&rule, "rule", "commit rule of the chain")
 	cmd.Flags().Uint64Var(&seed, "seed", 0, "which seed to run")
+	cmd.Flags().StringVar(&line, "twins", "", "which scenario of Twins to play: rule/validators/twins/seed/rounds")
 	cmd.Flags().BoolVar(&quiet, "quiet", false, "print the result alone")
-	_ = cmd.MarkFlagRequired("seed") // the flag exists
+	cmd.MarkFlagsOneRequired("seed", "twins")
+	cmd.MarkFlagsMutuallyExclusive("seed", "twins")
+	cmd.MarkFlagsMutuallyExclusive("rule", "twins")
 	return cmd
 }

@@ -48,7 +48,23 @@ func (s *script) theSync() *consensus.SyncInfo {
 	return out
 }
 
-// theQC returns the known certificate of a block, made on the spot by all validators when "forge" is asked for.
+// forgers are the Byzantine validators when they are a quorum, else all.
+func (s *script) forgers() []int {
+	var who []int
+	power := consensus.Power(0)
+	for i, n := range s.cluster.nodes {
+		if n.byzantine {
+			who = append(who, i)
+			power += s.cluster.committee.Set.At(i).Power
+		}
+	}
+	if power < s.cluster.committee.Set.QuorumPower() {
+		return s.cluster.committee.All()
+	}
+	return who
+}
+
+// theQC returns the known certificate of a block, made on the spot by the forgers when "forge" is asked for.
 func (s *script) theQC(key string) *consensus.QC {
 	label := s.value(key, "genesis")
 	for id, name := range s.cluster.oracle.labels {
@@ -59,7 +75,7 @@ func (s *script) theQC(key string) *consensus.QC {
 			return qc
 		}
 		if s.HasArg("forge") {
-			qc := s.cluster.committee.QC(s.cluster.committee.Data(s.cluster.oracle.byLabel[label]))
+			qc := s.cluster.committee.QC(s.cluster.committee.Data(s.cluster.oracle.byLabel[label]), s.forgers()...)
 			s.cluster.oracle.seeQC(qc)
 			return qc
 		}

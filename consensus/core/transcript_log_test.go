@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -91,12 +92,20 @@ func (l *transcript) effects(n *node, e core.Effects) {
 		l.raw(n, e)
 	}
 	if e.Halt != nil {
-		l.add(n, "HALT: %v", kindOfHalt(e.Halt))
+		l.add(n, "HALT: %v", l.halt(e.Halt))
 	}
 }
 
-func kindOfHalt(err error) string {
+// halt is why a core halts, and whom it can prove to be the cause.
+func (l *transcript) halt(err error) string {
 	text, _, _ := strings.Cut(err.Error(), ":")
+	var conflict *core.Conflict
+	if errors.As(err, &conflict) {
+		text += fmt.Sprintf(", %s and %s", l.qc(conflict.First), l.qc(conflict.Second))
+		for _, o := range conflict.Culprits {
+			text += fmt.Sprintf("; %s broke: %s", l.name(o.Signer), o.Broken)
+		}
+	}
 	return text
 }
 

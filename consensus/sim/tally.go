@@ -18,6 +18,7 @@ type Tally struct {
 	TraceHash  [32]byte // over the trace hashes of all runs, in order
 	MustReach  int      // so many runs are too many to miss one of the required counters
 	required   []string
+	rare       []string // required of ten times as many
 }
 
 // NewTally returns an empty Tally for runs of seeds.
@@ -27,7 +28,7 @@ func NewTally() *Tally {
 
 // NewTwinsTally returns an empty Tally for scenarios of Twins.
 func NewTwinsTally() *Tally {
-	return &Tally{Reached: map[string]int{}, MustReach: TwinsThatMustReach, required: requiredOfTwins()}
+	return &Tally{Reached: map[string]int{}, MustReach: TwinsThatMustReach, required: requiredOfTwins(), rare: rareForTwins()}
 }
 
 // Add adds one run.
@@ -51,9 +52,16 @@ const RunsThatMustReach = 500
 // TwinsThatMustReach is the same for scenarios of Twins.
 const TwinsThatMustReach = 1000
 
+func (t *Tally) mustReach() []string {
+	if t.Cases >= 10*t.MustReach {
+		return slices.Concat(t.required, t.rare)
+	}
+	return t.required
+}
+
 // Missing returns what no run of the set got to although it should.
 func (t *Tally) Missing() (missing []string) {
-	for _, what := range t.required {
+	for _, what := range t.mustReach() {
 		if t.Reached[what] == 0 {
 			missing = append(missing, what)
 		}
@@ -86,11 +94,13 @@ func required() []string {
 
 func requiredOfTwins() []string {
 	return []string{
-		"QC formed", "TC formed", "QC and TC of one round", "three TCs in a row", "vote after TC", "vote held",
-		"three blocks committed at once", "resent", "rebroadcast", "orphan", "helped", "fetch started", "fetch failed",
-		"blocks fetched", "cut off", "equivocation seen", "twins vote against each other", "fork of two blocks",
+		"QC formed", "TC formed", "three TCs in a row", "vote after TC", "vote held", "three blocks committed at once", "resent", "rebroadcast", "orphan", "helped", "fetch started", "fetch failed",
+		"blocks fetched", "cut off", "equivocation seen", "twins vote against each other", "two blocks on one",
 	}
 }
+
+// rareForTwins are what ten times as many scenarios must reach.
+func rareForTwins() []string { return []string{"QC and TC of one round", "two branches of two blocks"} }
 
 const twiceEvery = 50 // seeds: so often a run is repeated and compared
 

@@ -179,20 +179,23 @@ func (p *twinsPlay) settled(w *world) bool {
 	return w.reached["fork"] == 0
 }
 
-// countForks counts the blocks from which two branches of two blocks or more grow.
+// countForks counts the blocks from which two branches grow, and those from which two of two blocks or more do.
 func (w *world) countForks() {
-	parents, branches := map[consensus.Hash]bool{}, map[consensus.Hash]int{}
+	children, long := map[consensus.Hash]int{}, map[consensus.Hash]int{}
 	for _, b := range w.wire.blocks {
-		parents[b.Parent] = true
+		children[b.Parent]++
 	}
 	for id, b := range w.wire.blocks {
-		if parents[id] {
-			branches[b.Parent]++
+		if children[id] > 0 {
+			long[b.Parent]++
 		}
 	}
-	for _, n := range branches {
+	for id, n := range children {
 		if n > 1 {
-			w.reach("fork of two blocks")
+			w.reach("two blocks on one")
+		}
+		if long[id] > 1 {
+			w.reach("two branches of two blocks")
 		}
 	}
 }
