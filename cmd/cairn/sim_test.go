@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -55,7 +57,8 @@ func TestSimFailures(t *testing.T) {
 func TestSimUsage(t *testing.T) {
 	for _, line := range []string{
 		"sim swarm --seeds 5..4", "sim swarm --seeds 5", "sim swarm --seeds a..b", "sim swarm --jobs 0",
-		"sim swarm --rule four_chain", "sim replay",
+		"sim swarm --rule four_chain", "sim replay", "sim twins --cases 0", "sim twins --jobs 0", "sim twins --rounds 0",
+		"sim twins --rounds 5", "sim twins --file none.json", "sim replay --twins x", "sim replay --seed 1 --twins x",
 	} {
 		var out, errOut bytes.Buffer
 		if code := run(context.Background(), strings.Fields(line), &out, &errOut); code == 0 {
@@ -73,5 +76,58 @@ func TestSimReplay(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in the trace", want)
 		}
+	}
+}
+
+// The result of a run of Twins is the same however many scenarios are played at once.
+func TestSimTwins(t *testing.T) {
+	var hashes []string
+	for _, jobs := range []string{"1", "3"} {
+		var out, errOut bytes.Buffer
+		line := []string{"sim", "twins", "--rule", "three_chain", "--cases", "60", "--rounds", "1", "--jobs", jobs, "-o", "json"}
+		if code := run(context.Background(), line, &out, &errOut); code != 0 {
+			t.Fatalf("exit code %d: %s", code, errOut.String())
+		}
+		var result struct {
+			Cases      int
+			Seconds    float64
+			Violations []any
+			TraceHash  string
+			Rule       string
+		}
+		if err := json.Unmarshal(out.Bytes(), &result); err != nil {
+			t.Fatal(err)
+		}
+		if result.Cases != 60 || result.Seconds <= 0 || result.Violations == nil || len(result.Violations) != 0 || result.Rule != "three_chain" {
+			t.Fatalf("%+v", result)
+		}
+		hashes = append(hashes, result.TraceHash)
+	}
+	if hashes[0] != hashes[1] || len(hashes[0]) != 64 {
+		t.Errorf("trace hashes %q", hashes)
+	}
+}
+
+// A scenario of a file and the same one on the command line are the same run.
+func TestSimTwinsReplay(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "scenario.json")
+	text := `{"rule":"two_chain","validators":4,"twins":[0],"seed":3,"rounds":[` +
+		`{"leader":"v0","partitions":[["v0","v1","v0'"],["v2","v3"]]},{"leader":"v1","partitions":[["v0","v1","v3"],["v2","v0'"]]}]}`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var outputs []string
+	for _, line := range [][]string{
+		{"sim", "twins", "--file", file}, {"sim", "replay", "--twins", "two_chain/4/0/3/0.00110,1.00101"},
+	} {
+		var out, errOut bytes.Buffer
+		if code := run(context.Background(), line, &out, &errOut); code != 0 {
+			t.Fatalf("%q: exit code %d: %s", line, code, errOut.String())
+		}
+		events, _, _ := strings.Cut(out.String(), "seconds ")
+		outputs = append(outputs, events)
+	}
+	if outputs[0] != outputs[1] || !strings.HasPrefix(outputs[0], text) || !strings.Contains(outputs[0], " commit ") {
+		t.Errorf("%s\n%s", outputs[0], outputs[1])
 	}
 }

@@ -54,7 +54,7 @@ func (c *cli) simTwinsCommand() *cobra.Command {
 func scenarios(plan twins.Plan) iter.Seq[func() sim.Report] {
 	return func(yield func(func() sim.Report) bool) {
 		for s := range plan.All() {
-			if !yield(func() sim.Report { return sim.RunTwinsChecked(s, nil) }) {
+			if !yield(func() sim.Report { return sim.RunTwinsChecked(s, sim.Config{}) }) {
 				return
 			}
 		}
@@ -93,7 +93,7 @@ func (c *cli) playOne(s *twins.Scenario, quiet bool) error {
 	}
 	b := batch{rule: s.Rule, what: s.Line(), cases: 1, jobs: 1, tally: sim.NewTwinsTally()}
 	start := time.Now()
-	b.tally.Add(sim.RunTwinsChecked(s, events))
+	b.tally.Add(sim.RunTwinsChecked(s, sim.Config{Trace: events}))
 	c.progress(b, start)(b.tally)
 	return c.printSwarm(resultOf(b, time.Since(start)))
 }

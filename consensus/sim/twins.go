@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"io"
 	"slices"
 	"time"
 
@@ -27,12 +26,14 @@ type passage struct {
 
 // RunTwins plays one scenario, which must be valid. The Violation of a scenario in which fewer than a third run twice is
 // what a checker found; with more twins, whatever they achieve is none, but a conflict that no honest validator halts
-// on is, and one for which package consensus does not name more than a third, and them alone.
-func RunTwins(s *twins.Scenario, trace io.Writer) Report {
+// on is, and one for which package consensus does not name more than a third, and them alone. The seed and the rule are
+// the scenario's, whatever cfg says.
+func RunTwins(s *twins.Scenario, cfg Config) Report {
 	p := &twinsPlay{
 		scenario: s, last: consensus.Round(len(s.Rounds)), held: map[passage]bool{}, votes: map[signedKey]consensus.VoteData{},
 	}
-	return perform(Config{Seed: s.Seed, Rule: s.Rule, Trace: trace}, script{
+	cfg.Seed, cfg.Rule = s.Seed, s.Rule
+	return perform(cfg, script{
 		knobs:  p.begin,
 		play:   p.play,
 		replay: func(*Violation) string { return replayTwins(s) },
@@ -44,12 +45,13 @@ const twinsTwiceEvery = 50
 
 // RunTwinsChecked is RunTwins; every fiftieth scenario, by its seed, is played twice, and a difference between the two is
 // a violation.
-func RunTwinsChecked(s *twins.Scenario, trace io.Writer) Report {
-	r := RunTwins(s, trace)
+func RunTwinsChecked(s *twins.Scenario, cfg Config) Report {
+	r := RunTwins(s, cfg)
 	if s.Seed%twinsTwiceEvery != 0 || r.Violation != nil {
 		return r
 	}
-	if again := RunTwins(s, nil); again.TraceHash != r.TraceHash {
+	cfg.Trace = nil
+	if again := RunTwins(s, cfg); again.TraceHash != r.TraceHash {
 		r.Violation = &Violation{
 			Seed: s.Seed, Rule: s.Rule, At: r.Simulated, Invariant: "determinism", Detail: "two runs of the scenario differ",
 			Replay: replayTwins(s),

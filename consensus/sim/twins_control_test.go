@@ -31,7 +31,7 @@ func TestTooManyTwins(t *testing.T) {
 					continue // the twins lead every round
 				}
 				s := &twins.Scenario{Rule: rule, Validators: 4, Twins: []int{0, 1}, Seed: uint64(tally.Cases), Rounds: rounds}
-				r := sim.RunTwins(s, nil)
+				r := sim.RunTwins(s, sim.Config{})
 				if r.Violation != nil {
 					t.Fatal(r.Violation)
 				}
@@ -68,7 +68,7 @@ func TestCulprits(t *testing.T) {
 				t.Fatal(err)
 			}
 			var trace strings.Builder
-			r := sim.RunTwins(s, &trace)
+			r := sim.RunTwins(s, sim.Config{Trace: &trace})
 			if r.Violation != nil {
 				t.Fatal(r.Violation)
 			}
