@@ -81,6 +81,13 @@ SEEDS ?= 1..200
 sim: ## Run the simulator over SEEDS
 	$(GO) run ./cmd/cairn sim swarm --seeds $(SEEDS)
 
+# How many scenarios of Twins, for each commit rule.
+CASES ?= 1000
+
+.PHONY: twins
+twins: ## Play CASES scenarios of Twins under each commit rule
+	for rule in two_chain three_chain; do $(GO) run ./cmd/cairn sim twins --rule $$rule --cases $(CASES) || exit 1; done
+
 # How long to fuzz each target, and which: QUARTER is 1 to 4, else that of the day; ALL=1 is all; FUZZ a regular expression
 # of names such as consensus.FuzzVerifyQC.
 FUZZTIME ?= 10s

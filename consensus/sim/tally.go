@@ -18,7 +18,7 @@ type Tally struct {
 	TraceHash  [32]byte // over the trace hashes of all runs, in order
 	MustReach  int      // so many runs are too many to miss one of the required counters
 	required   []string
-	rare       []string // required of ten times as many
+	rare       []string // required of ten times as many runs
 }
 
 // NewTally returns an empty Tally for runs of seeds.
@@ -94,8 +94,8 @@ func required() []string {
 
 func requiredOfTwins() []string {
 	return []string{
-		"QC formed", "TC formed", "three TCs in a row", "vote after TC", "vote held", "three blocks committed at once", "resent", "rebroadcast", "orphan", "helped", "fetch started", "fetch failed",
-		"blocks fetched", "cut off", "equivocation seen", "twins vote against each other", "two blocks on one",
+		"QC formed", "TC formed", "three TCs in a row", "vote after TC", "vote held", "three blocks committed at once",
+		"resent", "rebroadcast", "orphan", "helped", "fetch started", "fetch failed", "blocks fetched", "cut off", "equivocation seen", "twins vote against each other", "two blocks on one",
 	}
 }
 
