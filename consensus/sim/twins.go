@@ -146,21 +146,30 @@ func (p *twinsPlay) saw(w *world, v *validator, m *consensus.Message) {
 	}
 }
 
-// play runs the script and the suffix.
+// play runs the script and the suffix: within some rounds a new block is committed (L2), and soon after everybody has
+// one (L3).
 func (p *twinsPlay) play(w *world) {
 	bound := p.last + w.commitRounds()
 	patience := time.Duration(bound+4) * 4 * w.knobs.timing.Cap
+	first := true
 	w.until("new blocks are committed everywhere", func() bool {
-		switch {
-		case w.conflict:
-			return w.now > patience || w.wire.round > bound || p.settled(w)
-		case w.wire.round > bound:
-			w.fail("L2 commit within k rounds", "in rounds %d to %d no new block was committed by everybody, k = %d%v",
-				p.last+1, w.wire.round, w.commitRounds(), w)
-		case w.now > patience:
-			w.fail("L3 progress", "after %v no new block is committed by everybody%v", w.now, w)
+		if p.settled(w) {
+			return true
 		}
-		return p.settled(w)
+		begun := w.chain.committed[w.chain.height()].Round > p.last
+		if begun && first { // who lacks blocks may wait for every peer in turn, from which it was cut off until now
+			first, patience = false, w.now+time.Duration(len(w.validators))*w.knobs.fetch+2*w.knobs.timing.Cap
+		}
+		switch over := w.now > patience; {
+		case w.conflict:
+			return over || w.wire.round > bound && w.reached["fork"] == 0
+		case over:
+			w.fail("L3 progress", "at %v some have not committed a block of round %d or later%v", w.now, p.last+1, w)
+		case !begun && w.wire.round > bound:
+			w.fail("L2 commit within k rounds", "in rounds %d to %d no new block was committed, k = %d%v",
+				p.last+1, w.wire.round, w.commitRounds(), w)
+		}
+		return false
 	})
 	w.countForks()
 	if w.reached["fork"] > 0 && w.reached["conflict detected"] == 0 {
@@ -168,7 +177,7 @@ func (p *twinsPlay) play(w *world) {
 	}
 }
 
-// settled reports whether every honest validator has committed a block of the suffix, or a fork was noticed.
+// settled reports whether every honest validator has committed a block of the suffix, or a conflict was noticed.
 func (p *twinsPlay) settled(w *world) bool {
 	if w.reached["conflict detected"] > 0 {
 		return true
