@@ -350,7 +350,7 @@ func TestHugeRounds(t *testing.T) {
 		}
 		sync := &consensus.SyncInfo{HighQC: qc, TC: consensus.NewTC(consensus.FirstEpoch, round, qc, parts)}
 		for _, v := range w.validators {
-			w.validators[0].transmit(v, &consensus.Message{Sync: sync}, nil)
+			w.validators[0].transmit(v, &parcel{m: &consensus.Message{Sync: sync}})
 		}
 		w.commits(20, 40+round)
 		if w.lowestRound() < round+20 {
