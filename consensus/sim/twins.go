@@ -72,6 +72,7 @@ func (p *twinsPlay) begin(w *world) knobs {
 		powers:     slices.Repeat([]consensus.Power{1}, s.Validators),
 		ed25519:    s.Real,
 		contiguous: s.Rule.ContiguousRounds(),
+		election:   consensus.RoundRobin,
 		timing:     core.Timing{Base: base, Growth: 1.5, Cap: 4 * base, FutureBound: 5 * time.Second},
 		fetch:      base,
 		twins:      s.Twins,
