@@ -210,19 +210,30 @@ func TestHighQCDies(t *testing.T) {
 func TestHalfQCHalfTC(t *testing.T) {
 	scenario(t, 4, nil, func(w *world) {
 		w.commits(3, 10)
-		round := w.lowestRound() + 3
-		var met bool
-		w.pass = func(_, to *validator, m *consensus.Message) bool {
-			if !met && m.Round() >= round && m.Vote != nil && to.i >= 2 { // two of four never see the votes of the round
+		half, other := w.validators[:2], w.validators[2:]
+		w.pass = func(from, to *validator, m *consensus.Message) bool {
+			if to.i == 3 && m.Proposal != nil { // it does not vote, so every QC needs the vote of v0
 				return false
 			}
-			return true
+			return from.i != 0 || to.i == 1
 		}
-		w.until("a TC and a QC of one round", func() bool {
-			met = w.reached["QC and TC of one round"] > 0
-			return met
+		w.hold = func(from, _ *validator, _ *consensus.Message) time.Duration {
+			if from.i == 0 { // v1 learns of its vote when it has given the round up
+				return 1200 * time.Millisecond
+			}
+			return 0
+		}
+		w.until("a round of which two have the QC and two the TC", func() bool {
+			tc := other[0].store.HighTC()
+			for i := range 2 {
+				mine := other[i].store.HighTC()
+				if mine == nil || mine.Round != tc.Round || half[i].store.HighQC().Round() != tc.Round || other[i].store.HighQC().Round() >= tc.Round {
+					return false
+				}
+			}
+			return true
 		})
-		w.pass = nil
+		w.pass, w.hold = nil, nil
 		w.commits(2, 3*w.knobs.contiguous+6)
 	})
 }
