@@ -26,10 +26,15 @@ func (w *world) corrupt(signers []consensus.Signer) {
 		v := w.validators[f.member]
 		v.faulty = true
 		v.actor = &actor{
-			v: v, name: f.name, Adversary: adversary.Zoo()[f.name](),
+			v: v, name: f.name, Adversary: w.play(i, f),
 			env: adversary.Env{
 				Identity: gang[i], Set: w.genesis.Validators, Genesis: w.genesisInfo(), Gang: gang, Rand: w.rng,
-				Now: v.Now, Timeout: w.knobs.timing.Base,
+				Now: v.Now, Base: w.knobs.timing.Base, Heard: adversary.NewMemory(w.genesisInfo()),
+				Leader: w.lineage.leader, Failed: w.lineage.failed,
+				Reach: func(deed string) {
+					w.reach("adversary " + f.name + " acted")
+					w.reach("adversary " + f.name + ": " + deed)
+				},
 			},
 		}
 		for m := range w.genesis.Validators.Len() {
@@ -41,6 +46,23 @@ func (w *world) corrupt(signers []consensus.Signer) {
 	}
 }
 
+// play makes the adversary of the i-th faulty validator.
+func (w *world) play(i int, f faulty) adversary.Adversary {
+	if w.cast != nil {
+		return w.cast(i)
+	}
+	return adversary.Zoo()[f.name]()
+}
+
+// identity returns what a member of the set signs with; signing is deterministic.
+func (w *world) identity(id consensus.ValidatorID) (consensus.Identity, bool) {
+	i := w.genesis.Validators.Index(id)
+	if i < 0 {
+		return consensus.Identity{}, false
+	}
+	return consensus.Identity{ID: id, Domain: w.genesis.Domain(), Signer: w.validators[i].signer}, true
+}
+
 // isFaulty reports whether a member of the set breaks the protocol, itself or by a twin.
 func (w *world) isFaulty(id consensus.ValidatorID) bool {
 	i := w.genesis.Validators.Index(id)
@@ -48,14 +70,16 @@ func (w *world) isFaulty(id consensus.ValidatorID) bool {
 }
 
 func (a *actor) send(to consensus.ValidatorID, m *consensus.Message) {
+	a.env.Heard.Hear(m)
 	a.post(a.Send(&a.env, to, m))
 }
 
 func (a *actor) receive(from consensus.ValidatorID, m *consensus.Message) {
+	a.env.Heard.Hear(m)
 	a.post(a.Receive(&a.env, from, m))
 }
 
-func (a *actor) answer(req consensus.FetchRequest, honest *consensus.Chunk) *consensus.Chunk {
+func (a *actor) answer(req consensus.FetchRequest, honest *consensus.Chunk) (*consensus.Chunk, time.Duration) {
 	return a.Answer(&a.env, req, honest)
 }
 
@@ -63,8 +87,11 @@ func (a *actor) answer(req consensus.FetchRequest, honest *consensus.Chunk) *con
 func (a *actor) post(letters []adversary.Letter) {
 	for _, letter := range letters {
 		leave := func() {
-			a.v.w.wire.witness(a.v, letter.Message)
-			a.v.emit(letter.To, letter.Message)
+			a.v.w.trace.line(a.v.w.now, a.v.i, "act", letter.Message.Kind(), " r", uint64(letter.Message.Round()), " ", letter.Bad)
+			if letter.Bad == "" {
+				a.v.w.wire.witness(a.v, letter.Message)
+			}
+			a.v.emit(letter)
 		}
 		if letter.After <= 0 {
 			leave()

@@ -45,8 +45,11 @@ func (l *wireLog) judgeQC(q *consensus.QC) error {
 	signers := make([]consensus.ValidatorID, len(q.Signatures))
 	for i, s := range q.Signatures {
 		signers[i] = s.Signer
-		if l.w.isFaulty(s.Signer) {
-			continue // it signs anything
+		if l.w.isFaulty(s.Signer) { // it signs anything, but it must have signed
+			if own, ok := l.w.identity(s.Signer); ok && own.Vote(&consensus.Vote{Data: d}).Get().Signature != s.Signature {
+				return fmt.Errorf("%v carries a signature that %s never made", q, s.Signer.Short())
+			}
+			continue
 		}
 		vote := l.votes[signedKey{'v', l.w.genesis.Validators.Index(s.Signer), q.Round()}]
 		if vote == nil || vote.Data != d || vote.Signature != s.Signature {
@@ -118,6 +121,11 @@ func (l *wireLog) judgeTC(t *consensus.TC) error {
 	for i, part := range t.Timeouts {
 		signers[i] = part.Signer
 		if l.w.isFaulty(part.Signer) {
+			claim := &consensus.Timeout{Round: t.Round, QC: &consensus.QC{}}
+			claim.QC.Data.Block.Round = part.QCRound
+			if own, ok := l.w.identity(part.Signer); ok && own.Timeout(claim).Get().Signature != part.Signature {
+				return fmt.Errorf("%v carries a signature that %s never made", t, part.Signer.Short())
+			}
 			continue
 		}
 		sent := l.timeouts[signedKey{'t', l.w.genesis.Validators.Index(part.Signer), t.Round}]

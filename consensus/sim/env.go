@@ -10,6 +10,7 @@ import (
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/core"
 	"github.com/cairnchain/cairn/consensus/engine"
+	"github.com/cairnchain/cairn/consensus/sim/adversary"
 	"github.com/cairnchain/cairn/mempool"
 )
 
@@ -52,7 +53,7 @@ func (v *validator) Broadcast(m *consensus.Message) {
 		return
 	}
 	for _, m := range v.leaving(m) {
-		v.emit(consensus.ValidatorID{}, m)
+		v.emit(adversary.Letter{Message: m})
 	}
 }
 
@@ -63,17 +64,17 @@ func (v *validator) Send(to consensus.ValidatorID, m *consensus.Message) {
 		return
 	}
 	v.w.wire.record(v, m)
-	v.emit(to, m)
+	v.emit(adversary.Letter{To: to, Message: m})
 }
 
 // emit puts a message on the links to everybody of an identity, or to everybody; never to this node.
-func (v *validator) emit(to consensus.ValidatorID, m *consensus.Message) {
-	parcel := &parcel{m: m}
+func (v *validator) emit(l adversary.Letter) {
+	parcel := &parcel{m: l.Message, bad: l.Bad}
 	if !v.w.knobs.plain {
-		parcel.raw = encode(m)
+		parcel.raw = encode(l.Message)
 	}
 	for _, other := range v.w.validators {
-		if other != v && (to.IsZero() || other.id == to) {
+		if other != v && (l.To.IsZero() || other.id == l.To) {
 			v.transmit(other, parcel)
 		}
 	}
@@ -95,6 +96,7 @@ func (v *validator) leaving(m *consensus.Message) []*consensus.Message {
 type parcel struct {
 	m        *consensus.Message
 	raw      *rawMessage // nil when it is handed over as it is
+	bad      string      // why nobody honest may take it in; empty when everybody may
 	verified bool        // by the first receiver: what is handed over as it is is verified for all of them at once
 	task     engine.Task
 	err      error
@@ -146,9 +148,6 @@ func (v *validator) receive(from *validator, p *parcel) {
 			return
 		}
 	}
-	if v.actor != nil {
-		v.actor.receive(from.id, m)
-	}
 	task, err := v.verify(from, m, p)
 	switch {
 	case err != nil && !from.faulty:
@@ -156,9 +155,14 @@ func (v *validator) receive(from *validator, p *parcel) {
 	case err != nil:
 		w.reach("faulty message refused")
 		w.trace.line(w.now, v.i, "refuse", m.Kind(), " r", uint64(m.Round()), " from v", from.i, ": ", err)
+	case p.bad != "":
+		w.fail("I3 certificate", "validator %d takes in a %s of %d: %s", v.i, m.Kind(), from.i, p.bad)
 	default:
 		w.trace.line(w.now, v.i, "receive", m.Kind(), " r", uint64(m.Round()), " from v", from.i)
 		contradicted := v.hear(m)
+		if v.actor != nil {
+			v.actor.receive(from.id, m)
+		}
 		v.do(task)
 		v.found(contradicted)
 	}
@@ -178,10 +182,12 @@ func (v *validator) Fetch(_ context.Context, peer consensus.ValidatorID, req con
 	v.fetchWait = 2*link.delay + w.between(0, 2*link.jitter)
 	chunk, err := other.store.Chain(req, w.knobs.chunk, 1<<20)
 	if other.actor != nil {
-		if chunk = other.actor.answer(req, chunk); chunk == nil {
+		var late time.Duration
+		if chunk, late = other.actor.answer(req, chunk); chunk == nil {
 			v.fetchWait = w.knobs.fetch
 			return nil, errUnreachable
 		}
+		v.fetchWait = min(v.fetchWait+late, w.knobs.fetch)
 		err = nil
 	}
 	if err != nil {
@@ -245,7 +251,7 @@ func (v *validator) observe(n core.Note) {
 		w.reach("fetch started")
 		w.trace.line(w.now, v.i, "fetch", n.Request.Target)
 	case core.VoteHeld:
-		w.reach("vote held")
+		v.held(n)
 	case core.VoteRefused:
 		w.reach("vote refused: " + n.Rule)
 	case core.TimeoutRefused:
@@ -264,6 +270,13 @@ func (v *validator) observe(n core.Note) {
 		v.refuse(n)
 	default:
 	}
+}
+
+func (v *validator) held(n core.VoteHeld) {
+	if ahead := time.UnixMilli(int64(n.Until)).Sub(v.Now()); ahead > v.w.knobs.timing.FutureBound && !v.faulty {
+		v.w.fail("I10 validity", "validator %d holds its vote for %v, which is %v ahead", v.i, n.Block, ahead)
+	}
+	v.w.reach("vote held")
 }
 
 func (v *validator) refuse(n core.ExecutionRefused) {

@@ -109,7 +109,7 @@ func (w *world) drawKnobs() knobs {
 			k.dead = 1 // of those with power 3 or less of 10: below a third
 		}
 	}
-	if w.chance(0.4) {
+	if w.chance(0.7) {
 		k.faulty = w.drawFaulty(k)
 	}
 	k.uneven = w.chance(0.5)
@@ -131,9 +131,14 @@ func (w *world) drawLink() linkKnobs {
 func (w *world) drawFaulty(k knobs) (out []faulty) {
 	names := slices.Sorted(maps.Keys(adversary.Zoo()))
 	most := (len(k.powers)-1)/3 - k.dead
+	turn := w.cfg.Seed + w.cfg.Seed/realSignaturesEvery // each has its turn, now and then with real signatures
 	for member, power := range k.powers {
-		if power == 1 && len(out) < most && w.chance(0.8) {
-			out = append(out, faulty{member, names[w.rng.IntN(len(names))]})
+		if power == 1 && len(out) < most && w.chance(0.9) {
+			name := names[turn%uint64(len(names))]
+			if len(out) > 0 {
+				name = names[w.rng.IntN(len(names))]
+			}
+			out = append(out, faulty{member, name})
 		}
 	}
 	return out

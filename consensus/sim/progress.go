@@ -41,6 +41,11 @@ func (w *world) patience() time.Duration {
 }
 
 // commitRounds is the number of rounds after healing within which a block is committed (L2).
+//
+// A faulty leader counts like a dead one. Whatever it does, late, to some only, twice, it can waste the rounds of its own
+// slot and, by building below them, blocks of the slot before that nobody is locked on; hence the 2. It cannot harm the
+// round of an honest leader: that one's proposal carries the certificate by which everybody enters the round, the faulty
+// are too few to make anybody time out before it comes, and the votes of the honest are a quorum.
 func (w *world) commitRounds() consensus.Round {
 	margin := consensus.Round(4)
 	if w.cfg.Rule == consensus.ThreeChain {

@@ -19,6 +19,7 @@ import (
 	"github.com/cairnchain/cairn/app"
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/safety"
+	"github.com/cairnchain/cairn/consensus/sim/adversary"
 	"github.com/cairnchain/cairn/storage"
 	"github.com/cairnchain/cairn/storage/storagetest"
 )
@@ -100,9 +101,11 @@ type world struct {
 	trace      *trace
 	lasso      *lasso
 	reached    map[string]int
+	lineage    *lineage
 	healed     bool
 	pass       func(from, to *validator, m *consensus.Message) bool          // which messages a script lets through; nil: all
 	hold       func(from, to *validator, m *consensus.Message) time.Duration // how much longer a script lets one take; nil: no
+	cast       func(i int) adversary.Adversary                               // what the i-th faulty one is, in a script; nil: by its name
 	conflict   bool                                                          // a third or more is faulty: a halt is what must happen
 	twins      *twinsPlay                                                    // nil in a run that is not of Twins
 }
@@ -135,7 +138,7 @@ func perform(cfg Config, s script) (report Report) {
 		report.Height, report.Round = w.chain.height(), w.wire.round
 		report.TraceHash, report.Reached = w.trace.sum(), w.reached
 	}()
-	w.wire, w.chain, w.lasso = newWireLog(w), newChainLog(w), newLasso(w)
+	w.wire, w.chain, w.lasso, w.lineage = newWireLog(w), newChainLog(w), newLasso(w), newLineage(w)
 	w.build(s.knobs(w))
 	s.play(w)
 	w.accuse()

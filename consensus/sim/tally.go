@@ -2,6 +2,7 @@ package sim
 
 import (
 	"crypto/sha256"
+	"maps"
 	"slices"
 	"time"
 
@@ -76,13 +77,12 @@ func required() []string {
 		"three blocks committed at once", "transfer committed", "sequence used twice", "admission full", "resent",
 		"rebroadcast", "orphan", "fetch started", "fetch failed", "blocks fetched", "helped", "vote held",
 		"lost", "duplicated", "overtaken", "clogged", "cut off", "crash", "all crash at a point",
-		"safety record repaired", "dead for ever", "fork of depth two",
-		"replacement", "equivocation seen",
+		"safety record repaired", "dead for ever", "fork of depth two", "replacement", "equivocation seen",
+		"faulty message refused",
 	}
-	for name := range adversary.Zoo() {
-		names = append(names, "adversary "+name)
+	for _, name := range slices.Sorted(maps.Keys(adversary.Zoo())) {
+		names = append(names, "adversary "+name+" acted")
 	}
-	slices.Sort(names)
 	for kind := range faultKinds {
 		names = append(names, kind.String())
 	}

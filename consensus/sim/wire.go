@@ -83,6 +83,9 @@ func (l *wireLog) witness(v *validator, m *consensus.Message) {
 		return
 	}
 	b, tc := m.Proposal.Block, m.Proposal.TC
+	if b.Parent != b.QC.Block().ID { // the id does not cover the QC
+		return
+	}
 	if l.judgeQC(b.QC) != nil || tc != nil && l.judgeTC(tc) != nil {
 		return
 	}
@@ -158,6 +161,9 @@ func (l *wireLog) vote(v *validator, vote *consensus.Vote) {
 	b := l.blocks[vote.Data.Block.ID]
 	if b == nil || b.Round != r || vote.Data.Parent != b.QC.Block() {
 		l.w.fail("I8 justified entry", "validator %d votes in round %d for %v, which nobody proposed so", v.i, r, vote.Data)
+	}
+	if leader := l.w.lineage.leader(b.Parent, r); b.Proposer != leader {
+		l.w.fail("I8 safe to vote", "validator %d votes in round %d for a block of %s, its leader is %s", v.i, r, b.Proposer.Short(), leader.Short())
 	}
 	if r <= so.vote || r <= so.timeout {
 		l.w.fail("I5 double sign", "validator %d votes in round %d after a vote in %d and a timeout in %d", v.i, r, so.vote, so.timeout)

@@ -17,6 +17,7 @@ type Letter struct {
 	To      consensus.ValidatorID // the zero id: everybody else
 	Message *consensus.Message
 	After   time.Duration // how long it is held back
+	Bad     string        // what is wrong with it: no honest node may take it in; empty when there is nothing
 }
 
 // Env is what an adversary knows and can do.
@@ -27,8 +28,15 @@ type Env struct {
 	Gang               []consensus.Identity    // all faulty validators of the run, itself included: they share their keys
 	Rand               *rand.Rand              // of the run
 	Now                func() time.Time        // virtual
-	Timeout            time.Duration           // the shortest round
+	Base               time.Duration           // the shortest round
 	Peers              []consensus.ValidatorID // everybody else, in the order of the set
+	Heard              *Memory                 // what its node sent and got that verifies
+	// Leader returns who leads a round on the chain of a block; of one that nobody knows, the zero id.
+	Leader func(parent consensus.Hash, r consensus.Round) consensus.ValidatorID
+	// Failed returns the failed leaders that a block must name, of a round and time, on the chain of a block.
+	Failed func(parent consensus.Hash, r consensus.Round, t consensus.Timestamp) []byte
+	// Reach counts a deed, by its name: an adversary that never acted proves nothing.
+	Reach func(string)
 }
 
 // Adversary decides what leaves a faulty validator. Honest is the base of each: it changes nothing.
@@ -36,11 +44,11 @@ type Adversary interface {
 	// Send returns what leaves in the place of a message that the honest node sends; to is zero for a broadcast. The
 	// message must not be changed.
 	Send(e *Env, to consensus.ValidatorID, m *consensus.Message) []Letter
-	// Receive is told of a message before the honest node gets it, and returns what leaves because of it.
+	// Receive is told of a message that verifies before the honest node gets it, and returns what leaves because of it.
 	Receive(e *Env, from consensus.ValidatorID, m *consensus.Message) []Letter
-	// Answer returns what a peer gets that asked for blocks; honest is the honest answer, nil when there is none. Nil: no
-	// answer.
-	Answer(e *Env, req consensus.FetchRequest, honest *consensus.Chunk) *consensus.Chunk
+	// Answer returns what a peer gets that asked for blocks, and how much later than it would; honest is the honest answer,
+	// nil when there is none. Nil: no answer.
+	Answer(e *Env, req consensus.FetchRequest, honest *consensus.Chunk) (*consensus.Chunk, time.Duration)
 	// Wake is called every base interval, and returns what leaves unasked.
 	Wake(e *Env) []Letter
 }
@@ -57,8 +65,8 @@ func (Honest) Send(_ *Env, to consensus.ValidatorID, m *consensus.Message) []Let
 func (Honest) Receive(*Env, consensus.ValidatorID, *consensus.Message) []Letter { return nil }
 
 // Answer is part of Adversary.
-func (Honest) Answer(_ *Env, _ consensus.FetchRequest, honest *consensus.Chunk) *consensus.Chunk {
-	return honest
+func (Honest) Answer(_ *Env, _ consensus.FetchRequest, honest *consensus.Chunk) (*consensus.Chunk, time.Duration) {
+	return honest, 0
 }
 
 // Wake is part of Adversary.
