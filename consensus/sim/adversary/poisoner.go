@@ -124,11 +124,13 @@ func (p *Poisoner) Wake(e *Env) (out []Letter) {
 		e.Reach(one.name)
 		out = append(out, bad(one.name, p.carry(e, consensus.NewTC(t.Epoch, t.Round, t.HighQC, t.Timeouts))))
 	}
-	if qc := e.Heard.of(good.Round).qc; qc != nil { // both the QC and the TC of a round
-		e.Reach("TC: beside the QC of its round")
-		out = append(out, bad("TC: beside the QC of its round", e.timesOut(good.Round+1, qc, good)))
-		out = append(out, bad("TC: beside the QC of its round", e.proposes(consensus.NewBlock(e.header(qc, good.Round+1), qc, nil), good)))
-		out = append(out, bad("TC: beside the QC of its round", &consensus.Message{Sync: &consensus.SyncInfo{HighQC: qc, TC: good}}))
+	if qc := e.Heard.HighQC; qc.Round() >= good.Round {
+		const name = "TC: where none is needed"
+		e.Reach(name)
+		next := qc.Round() + 1
+		out = append(out, bad(name, e.timesOut(next, qc, good)))
+		out = append(out, bad(name, e.proposes(consensus.NewBlock(e.header(qc, next), qc, nil), good)))
+		out = append(out, bad(name, &consensus.Message{Sync: &consensus.SyncInfo{HighQC: qc, TC: good}}))
 	}
 	return out
 }
