@@ -38,6 +38,26 @@ func (f *ruleFlag) Set(text string) (err error) {
 // Type implements pflag.Value.
 func (f *ruleFlag) Type() string { return "rule" }
 
+// crashFlag is a case of the crash sweep, empty when there is none.
+type crashFlag struct{ sim.Crash }
+
+// String implements pflag.Value.
+func (f *crashFlag) String() string {
+	if f.Point == "" {
+		return ""
+	}
+	return f.Crash.String()
+}
+
+// Set implements pflag.Value.
+func (f *crashFlag) Set(text string) (err error) {
+	f.Crash, err = sim.ParseCrash(text)
+	return err
+}
+
+// Type implements pflag.Value.
+func (f *crashFlag) Type() string { return "crash" }
+
 // seedRange is A..B, both included.
 type seedRange struct{ first, last uint64 }
 
@@ -226,9 +246,9 @@ func (c *cli) printSwarm(r swarmResult) error {
 }
 
 func (c *cli) simReplayCommand() *cobra.Command {
-	rule, seed, line, quiet := ruleFlag{sim.DefaultRule}, uint64(0), "", false
+	rule, seed, line, crash, quiet := ruleFlag{sim.DefaultRule}, uint64(0), "", crashFlag{}, false
 	cmd := &cobra.Command{
-		Use: "replay", Short: "Run one seed, or one scenario of Twins, and print every event", Args: noArgs(),
+		Use: "replay", Short: "Run one seed, one scenario of Twins or one case of the crash sweep, and print every event", Args: noArgs(),
 		RunE: func(*cobra.Command, []string) error {
 			if line != "" {
 				return c.playLine(line, quiet)
@@ -240,7 +260,12 @@ func (c *cli) simReplayCommand() *cobra.Command {
 			seeds := seedRange{seed, seed}
 			b := batch{rule: rule.Rule, what: seeds.String(), cases: 1, jobs: 1, tally: sim.NewTally()}
 			start := time.Now()
-			b.tally.Add(sim.RunChecked(sim.Config{Seed: seed, Rule: rule.Rule, Trace: events}))
+			if cfg := (sim.Config{Seed: seed, Rule: rule.Rule, Trace: events}); crash.Point == "" {
+				b.tally.Add(sim.RunChecked(cfg))
+			} else {
+				b.what = crash.String()
+				b.tally.Add(sim.RunCrash(cfg, crash.Crash))
+			}
 			c.progress(b, start)(b.tally)
 			return c.printSwarm(resultOf(b, time.Since(start)))
 		},
@@ -249,8 +274,9 @@ func (c *cli) simReplayCommand() *cobra.Command {
 	cmd.Flags().Uint64Var(&seed, "seed", 0, "which seed to run")
 	cmd.Flags().StringVar(&line, "twins", "", "which scenario of Twins to play: rule/validators/twins/seed/rounds")
 	cmd.Flags().BoolVar(&quiet, "quiet", false, "print the result alone")
-	cmd.MarkFlagsOneRequired("seed", "twins")
-	cmd.MarkFlagsMutuallyExclusive("seed", "twins")
+	cmd.Flags().Var(&crash, "crash", "which case of the crash sweep to run: point/mode/who/occurrence")
+	cmd.MarkFlagsOneRequired("seed", "twins", "crash")
+	cmd.MarkFlagsMutuallyExclusive("seed", "twins", "crash")
 	cmd.MarkFlagsMutuallyExclusive("rule", "twins")
 	return cmd
 }

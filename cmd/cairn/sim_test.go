@@ -59,6 +59,7 @@ func TestSimUsage(t *testing.T) {
 		"sim swarm --seeds 5..4", "sim swarm --seeds 5", "sim swarm --seeds a..b", "sim swarm --jobs 0",
 		"sim swarm --rule four_chain", "sim replay", "sim twins --cases 0", "sim twins --jobs 0", "sim twins --rounds 0",
 		"sim twins --rounds 5", "sim twins --file none.json", "sim replay --twins x", "sim replay --seed 1 --twins x",
+		"sim replay --crash commit/torn/one/1", "sim replay --seed 1 --crash commit/lost/one/1",
 	} {
 		var out, errOut bytes.Buffer
 		if code := run(context.Background(), strings.Fields(line), &out, &errOut); code == 0 {
@@ -129,5 +130,19 @@ func TestSimTwinsReplay(t *testing.T) {
 	}
 	if outputs[0] != outputs[1] || !strings.HasPrefix(outputs[0], text) || !strings.Contains(outputs[0], " commit ") {
 		t.Errorf("%s\n%s", outputs[0], outputs[1])
+	}
+}
+
+// TestSimReplayCrash: the command that a failed case of the crash sweep prints.
+func TestSimReplayCrash(t *testing.T) {
+	var out, errOut bytes.Buffer
+	line := "sim replay --crash safety.b.vote/torn/all/2 --rule three_chain"
+	if code := run(context.Background(), strings.Fields(line), &out, &errOut); code != 0 {
+		t.Fatalf("exit code %d: %s", code, errOut.String())
+	}
+	for _, want := range []string{"v1 strike     safety.b.vote torn", " heal ", "struck safety.b.vote/torn"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in the trace", want)
+		}
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/consensustest"
 	"github.com/cairnchain/cairn/consensus/core"
-	"github.com/cairnchain/cairn/consensus/safety"
 	"github.com/cairnchain/cairn/consensus/signature"
 	"github.com/cairnchain/cairn/storage"
 	"github.com/cairnchain/cairn/storage/storagetest"
@@ -70,7 +69,7 @@ func (w *world) build(k knobs) {
 	}
 	w.corrupt(signers)
 	for _, v := range w.validators {
-		w.must(storage.CreateSafetyRecordIn(v.disk, v.identity(), safety.Initial(consensus.FirstEpoch)))
+		w.must(v.create())
 	}
 	for _, v := range w.validators {
 		v.start()

@@ -100,6 +100,7 @@ type world struct {
 	chain      *chainLog
 	trace      *trace
 	lasso      *lasso
+	sweep      *sweep // nil in a run that is not of the crash sweep
 	reached    map[string]int
 	lineage    *lineage
 	healed     bool

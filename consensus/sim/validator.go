@@ -35,7 +35,10 @@ type validator struct {
 	starting bool
 	dying    bool // a crash point was reached: nothing it does from here on counts
 	dyingAll bool
-	life     int // counts starts: what an earlier life had queued is dropped
+	failing  bool           // its device reported an error: the process must end by itself, and sign nothing before
+	batch    *storage.Batch // being written, in a run of the crash sweep
+	content  []byte         // likewise, of the safety record
+	life     int            // counts starts: what an earlier life had queued is dropped
 	store    *storage.Store
 	record   *storage.SafetyRecord
 	pool     *mempool.Pool
@@ -59,6 +62,9 @@ func (v *validator) identity() storage.RecordIdentity {
 func (v *validator) reached(point storagetest.CrashPoint) error {
 	if v.dying {
 		return storagetest.ErrCrashed
+	}
+	if v.w.sweep != nil {
+		return v.w.sweep.reached(v, point)
 	}
 	if v.armed == nil || v.armed.point != point {
 		return nil
@@ -86,7 +92,7 @@ func (v *validator) start() {
 	v.w.trace.line(v.w.now, v.i, "start", v.life)
 	err := v.open()
 	v.starting = false
-	if v.dying {
+	if v.dying || v.failing && err != nil {
 		v.end()
 		return
 	}
@@ -109,16 +115,12 @@ func (v *validator) start() {
 
 func (v *validator) open() error {
 	w := v.w
-	store, err := storage.Open(v.kv, w.store)
+	store, err := storage.Open(v.device(), w.store)
 	if err != nil {
 		return err
 	}
 	v.store = store
-	var files storage.Files = v.disk
-	if w.cfg.Break.Files != nil {
-		files = w.cfg.Break.Files(files)
-	}
-	if v.record, err = storage.OpenSafetyRecordIn(files, v.identity()); err != nil {
+	if v.record, err = storage.OpenSafetyRecordIn(v.files(), v.identity()); err != nil {
 		return err
 	}
 	real, err := ledger.New(w.genesis.ChainID, w.document, w.keys.scheme)
@@ -171,15 +173,21 @@ func (v *validator) crash() {
 // end loses what was not synced, all of it or a part, and has the validator start again after a while.
 func (v *validator) end() {
 	w, all := v.w, v.dyingAll
-	v.alive, v.dying, v.dyingAll = false, false, false
+	v.alive, v.dying, v.dyingAll, v.failing = false, false, false, false
 	v.life++
 	w.reach("crash")
 	w.trace.line(w.now, v.i, "crash", "unsynced batches ", v.kv.Unsynced())
 	keep := w.rng.IntN(v.kv.Unsynced() + 1)
 	torn := []int{storagetest.Lost, storagetest.Kept, w.rng.IntN(1 << 12)}[w.rng.IntN(3)]
+	if w.sweep != nil {
+		keep, torn = w.sweep.loses(v)
+	}
 	v.kv, v.disk = v.kv.Crash(keep, v.reached), v.disk.Crash(torn, v.reached)
 	if w.cfg.Break.Restart != nil {
 		w.cfg.Break.Restart(v.disk, v.identity(), consensus.FirstEpoch)
+	}
+	if w.sweep != nil {
+		w.sweep.ended(v)
 	}
 	if all {
 		w.reach("all crash at a point")
@@ -217,6 +225,10 @@ func (v *validator) do(task engine.Task) { v.settled(task(v.engine)) }
 // settled ends the life if a crash point was reached, judges what is committed and arms the timer.
 func (v *validator) settled(err error) {
 	if v.dying {
+		v.end()
+		return
+	}
+	if v.failing && errors.Is(err, storage.ErrFailed) {
 		v.end()
 		return
 	}

@@ -57,6 +57,9 @@ func (l *wireLog) record(v *validator, m *consensus.Message) {
 		l.witness(v, m)
 		return
 	}
+	if v.failing && m.Kind() != "sync_info" {
+		l.w.fail(failedWrite, "validator %d signs a %s of round %d after its device reported an error", v.i, m.Kind(), m.Round())
+	}
 	if l.signer[v.member] == nil {
 		l.signer[v.member] = &signedSoFar{}
 	}
