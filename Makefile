@@ -100,6 +100,13 @@ fuzz: ## Fuzz a QUARTER of the targets, or ALL=1, for FUZZTIME each
 	$(GO) build -C tools -o ../bin/fuzz ./fuzz
 	bin/fuzz -time $(FUZZTIME) -quarter $(QUARTER) -all=$(ALL) -run '$(FUZZ)'
 
+# Which mutants: a regular expression.
+MUTANTS ?= .
+
+.PHONY: mutants
+mutants: ## Break the code on purpose, one mutant of MUTANTS at a time: each must be noticed
+	cd tools && $(GO) run ./mutants -root .. -run '$(MUTANTS)'
+
 .PHONY: bench
 bench: ## Run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...

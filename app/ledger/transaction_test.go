@@ -225,3 +225,16 @@ func FuzzDecodeTransaction(f *testing.F) {
 		}
 	})
 }
+
+// TestIDLeavesTheSignatureOut: the owner of a key can make many valid signatures of one body; they are one transaction.
+func TestIDLeavesTheSignatureOut(t *testing.T) {
+	first := Sign(keyOf(0), []byte("body"))
+	second := first
+	second.Signature[0] ^= 1
+	if first.ID() != second.ID() || first.ID() != ID(first.Body) {
+		t.Errorf("two signatures of one body have the ids %v and %v", first.ID(), second.ID())
+	}
+	if other := Sign(keyOf(0), []byte("other")); first.ID() == other.ID() {
+		t.Error("two bodies have one id")
+	}
+}
