@@ -92,7 +92,7 @@ const (
 // play waits for the crash, lets the others go on for a while, and demands progress of all.
 func (s *sweep) play(w *world) {
 	w.pass = func(_, _ *validator, m *consensus.Message) bool { // so that there are timeouts and TCs
-		return m.Proposal == nil || m.Round()%6 < 4
+		return m.Proposal == nil || m.Round()%6 < 4 || len(w.knobs.faulty) > 0
 	}
 	w.until("the crash", func() bool {
 		if w.now > crashBy {
