@@ -78,8 +78,8 @@ e2e: ## Run the end-to-end tests: real processes, killed and started again
 SEEDS ?= 1..200
 
 .PHONY: sim
-sim: ## Run the simulator over SEEDS
-	$(GO) run ./cmd/cairn sim swarm --seeds $(SEEDS)
+sim: ## Run the simulator over SEEDS, under each commit rule
+	for rule in two_chain three_chain; do $(GO) run ./cmd/cairn sim swarm --rule $$rule --seeds $(SEEDS) || exit 1; done
 
 # How many scenarios of Twins, for each commit rule.
 CASES ?= 1000
@@ -106,6 +106,19 @@ MUTANTS ?= .
 .PHONY: mutants
 mutants: ## Break the code on purpose, one mutant of MUTANTS at a time: each must be noticed
 	cd tools && $(GO) run ./mutants -root .. -run '$(MUTANTS)'
+
+# How much of it: LONG_SEEDS of the simulator and LONG_CASES of Twins under each commit rule, LONG_FUZZ for each target.
+LONG_SEEDS ?= 1..50000
+LONG_CASES ?= 750000
+LONG_FUZZ ?= 60s
+
+.PHONY: long
+long: ## Hours of simulation, Twins and fuzzing: LONG_SEEDS, LONG_CASES, LONG_FUZZ
+	$(MAKE) sim SEEDS=$(LONG_SEEDS)
+	$(MAKE) twins CASES=$(LONG_CASES)
+	$(GO) test ./consensus/sim -count=1 -timeout 1h -run 'TestLongSilence' -silence 2500
+	$(GO) test ./consensus/core -count=1 -timeout 2h -run 'TestRandom' -seeds 5000
+	$(MAKE) fuzz ALL=1 FUZZTIME=$(LONG_FUZZ)
 
 .PHONY: bench
 bench: ## Run the benchmarks
