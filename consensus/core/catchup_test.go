@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -79,12 +80,13 @@ func TestTimingValidate(t *testing.T) {
 		t.Fatalf("the defaults: %v", err)
 	}
 	for name, change := range map[string]func(*core.Timing){
-		"base zero":      func(s *core.Timing) { s.Base = 0 },
-		"growth below 1": func(s *core.Timing) { s.Growth = 0.99 },
-		"growth huge":    func(s *core.Timing) { s.Growth = 10.01 },
-		"cap below base": func(s *core.Timing) { s.Cap = s.Base - 1 },
-		"idle negative":  func(s *core.Timing) { s.Idle = -time.Nanosecond },
-		"bound zero":     func(s *core.Timing) { s.FutureBound = 0 },
+		"base zero":        func(s *core.Timing) { s.Base = 0 },
+		"growth below 1":   func(s *core.Timing) { s.Growth = 0.99 },
+		"growth huge":      func(s *core.Timing) { s.Growth = 10.01 },
+		"growth no number": func(s *core.Timing) { s.Growth = math.NaN() },
+		"cap below base":   func(s *core.Timing) { s.Cap = s.Base - 1 },
+		"idle negative":    func(s *core.Timing) { s.Idle = -time.Nanosecond },
+		"bound zero":       func(s *core.Timing) { s.FutureBound = 0 },
 	} {
 		timing := core.DefaultTiming()
 		change(&timing)

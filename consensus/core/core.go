@@ -44,6 +44,8 @@ const (
 	MaxOrphansPerAuthor = 2
 	// VoteWindow is how many rounds ahead of ours votes are kept; later ones are dropped.
 	VoteWindow consensus.Round = 2
+	// VoteMemory is how many rounds below ours votes are kept that made no QC; older ones are dropped.
+	VoteMemory consensus.Round = 32
 	// FetchAhead is the size of the tree beyond which no further chunk is fetched until it shrinks.
 	FetchAhead = 2 * consensus.MaxChunkBlocks
 	// FetchAheadBytes is the payload in the tree, in bytes, beyond which likewise.
@@ -69,7 +71,7 @@ func (t Timing) Validate() error {
 	switch {
 	case t.Base <= 0:
 		return fmt.Errorf("round timeout base %v must be positive", t.Base)
-	case t.Growth < 1 || t.Growth > 10:
+	case !(t.Growth >= 1 && t.Growth <= 10): // refuses what is no number too
 		return fmt.Errorf("round timeout growth %v must be in 1…10", t.Growth)
 	case t.Cap < t.Base:
 		return fmt.Errorf("round timeout cap %v must not be below the base %v", t.Cap, t.Base)

@@ -7,3 +7,11 @@ func (c *Core) Witnessed() (n int) {
 	}
 	return n
 }
+
+// VotesKept returns how many votes are kept for certificates that may form yet.
+func (c *Core) VotesKept() (n int) {
+	for _, b := range c.votes {
+		n += len(b.voted)
+	}
+	return n
+}

@@ -64,10 +64,14 @@ func (c *Core) duration() time.Duration {
 	free := c.commitQC.Commit().Round + c.rules.Chain() + allowance // r - 1 - c - (chain - 1) - allowance
 	d := c.cfg.Timing.Base
 	for k := free; k < c.round && d < c.cfg.Timing.Cap; k++ {
-		d = time.Duration(float64(d) * c.cfg.Timing.Growth)
-		if c.cfg.Timing.Growth == 1 {
-			break
+		longer := float64(d) * c.cfg.Timing.Growth
+		if longer >= float64(c.cfg.Timing.Cap) { // before it is made whole, which a long cap would let overflow
+			return c.cfg.Timing.Cap
 		}
+		if time.Duration(longer) == d {
+			break // by a growth so small it never will
+		}
+		d = time.Duration(longer)
 	}
 	return min(d, c.cfg.Timing.Cap)
 }

@@ -3,8 +3,10 @@ package core_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/consensustest"
@@ -23,13 +25,15 @@ type solo struct {
 	asked core.Fetch // the newest
 }
 
-func newSolo(t *testing.T) *solo {
+func newSolo(t *testing.T) *solo { return newSoloWith(t, core.DefaultTiming()) }
+
+func newSoloWith(t *testing.T, timing core.Timing) *solo {
 	s := &solo{t: t, Committee: consensustest.New(consensustest.Equal(4)...)}
 	s.v = s.Verifier()
 	s.v.Cache = cache{}
 	genesis := must(s.v.QC(s.GenesisQC()))
 	s.core, s.last = core.New(core.Config{
-		Domain: s.Domain, Validators: s.Set, Self: s.ID(3), ContiguousRounds: 2, Timing: core.DefaultTiming(),
+		Domain: s.Domain, Validators: s.Set, Self: s.ID(3), ContiguousRounds: 2, Timing: timing,
 		Election: core.RoundRobin(s.Set, 2),
 	}, core.Recovery{
 		Now: start, Safety: safety.Initial(consensus.FirstEpoch), Root: s.Root, Proof: genesis, HighQC: genesis,
@@ -232,6 +236,76 @@ func TestVoteWindow(t *testing.T) {
 		s.step(core.VoteReceived{At: core.At(start), From: s.ID(0), Vote: vote, Sync: s.sync(s.GenesisQC(), nil)})
 		if kept := s.count("VoteCounted") == 1; kept != (ahead <= core.VoteWindow) || kept == (s.count("MessageDropped") == 1) {
 			t.Errorf("a vote %d rounds ahead: %v", ahead, s.notes)
+		}
+	}
+}
+
+// TestVotesAreBounded: while rounds end by TCs alone, a validator may vote in each of them. Only the votes of the last
+// VoteMemory rounds are kept, and those can still make a QC.
+func TestVotesAreBounded(t *testing.T) {
+	s := newSolo(t)
+	genesis := s.GenesisQC()
+	const rounds = 3 * core.VoteMemory
+	vote := func(i int, b *consensus.Block) {
+		v := must(s.v.Vote(s.Vote(i, s.Data(b))))
+		s.step(core.VoteReceived{At: core.At(start), From: s.ID(i), Vote: v, Sync: s.sync(genesis, nil)})
+	}
+	var blocks []*consensus.Block
+	for round := consensus.Round(1); round <= rounds; round++ {
+		b := s.Block(genesis, round, nil, fmt.Sprint(round))
+		blocks = append(blocks, b)
+		vote(0, b)
+		vote(1, b)
+		tc := s.TC(round, genesis, genesis, genesis)
+		s.step(core.SyncInfoReceived{At: core.At(start), From: s.ID(0), Sync: s.sync(genesis, tc)})
+		if n := s.core.VotesKept(); n > 2*int(core.VoteMemory) || n < 2*int(min(round, core.VoteMemory)) {
+			t.Fatalf("%d votes are kept after round %d", n, round)
+		}
+	}
+	// The round is one more now: the window begins VoteMemory below it.
+	old := blocks[rounds-core.VoteMemory-1]
+	vote(2, old)
+	if high := s.core.Status().HighQC; !high.Same(genesis) {
+		t.Errorf("%v of a round below the window", high)
+	}
+	if n := s.core.VotesKept(); n != 2*int(core.VoteMemory) {
+		t.Errorf("%d votes are kept after one below the window", n)
+	}
+	lowest := blocks[rounds-core.VoteMemory]
+	vote(2, lowest)
+	if high := s.core.Status().HighQC; high.Block().ID != lowest.ID() {
+		t.Errorf("the votes of the lowest round of the window made %v", high)
+	}
+}
+
+// TestDurations: rounds without a commit grow longer up to the cap, whatever Timing.Validate lets through.
+func TestDurations(t *testing.T) {
+	for name, timing := range map[string]core.Timing{
+		"defaults":         core.DefaultTiming(),
+		"the longest cap":  {Base: time.Second, Growth: 10, Cap: math.MaxInt64, FutureBound: 1},
+		"the same base":    {Base: math.MaxInt64, Growth: 10, Cap: math.MaxInt64, FutureBound: 1},
+		"too small a base": {Base: 1, Growth: 1.5, Cap: time.Second, FutureBound: 1},
+	} {
+		if err := timing.Validate(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		s := newSoloWith(t, timing)
+		longest := time.Duration(0)
+		for round := consensus.Round(1); round <= 60; round++ {
+			tc := s.TC(round, s.GenesisQC(), s.GenesisQC(), s.GenesisQC())
+			effects := s.step(core.SyncInfoReceived{At: core.At(start), From: s.ID(0), Sync: s.sync(s.GenesisQC(), tc)})
+			for _, n := range effects.Notes {
+				entered, ok := n.(core.RoundEntered)
+				if ok && (entered.Duration < max(longest, timing.Base) || entered.Duration > timing.Cap) {
+					t.Fatalf("%s: round %d lasts %v after one of %v", name, entered.Round, entered.Duration, longest)
+				}
+				if ok {
+					longest = entered.Duration
+				}
+			}
+		}
+		if want := timing.Cap; timing.Base > 1 && longest != want {
+			t.Errorf("%s: rounds of %v at last, want %v", name, longest, want)
 		}
 	}
 }

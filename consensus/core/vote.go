@@ -59,8 +59,8 @@ func (b *ballot) signers(set *consensus.ValidatorSet) []consensus.ValidatorID {
 }
 
 // countVote collects votes per digest of the whole VoteData, so that divergent outcomes never mix, and forms the QC
-// from a quorum (P11). Votes are kept for the rounds from the high QC's to VoteWindow above ours: a late one may raise
-// the high QC without changing the round.
+// from a quorum (P11). Votes are kept for the rounds above the high QC's, from VoteMemory below ours to VoteWindow above it:
+// a late one may raise the high QC without changing the round.
 func (c *Core) countVote(verified consensus.Verified[*consensus.Vote], from consensus.ValidatorID) {
 	vote := verified.Get()
 	round := vote.Round()
@@ -70,6 +70,9 @@ func (c *Core) countVote(verified consensus.Verified[*consensus.Vote], from cons
 	}
 	if round > c.round+VoteWindow {
 		c.note(MessageDropped{Kind: "vote", From: from, Round: round, Reason: "its round is too far ahead"})
+		return
+	}
+	if c.isOldVote(round) {
 		return
 	}
 	b := c.votes[round]
@@ -98,10 +101,13 @@ func (c *Core) countVote(verified consensus.Verified[*consensus.Vote], from cons
 	}
 }
 
-// dropVotes forgets the votes of rounds that have a QC.
+// isOldVote reports whether votes of a round are no longer kept, though it has no QC. Rounds may end by TCs alone for days.
+func (c *Core) isOldVote(round consensus.Round) bool { return round+VoteMemory < c.round }
+
+// dropVotes forgets the votes of rounds that have a QC or are long over.
 func (c *Core) dropVotes() {
 	for round := range c.votes {
-		if round <= c.highQC.Round() {
+		if round <= c.highQC.Round() || c.isOldVote(round) {
 			delete(c.votes, round)
 		}
 	}
