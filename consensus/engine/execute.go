@@ -55,7 +55,7 @@ func (e *Engine) execute(block *consensus.Block) {
 		result, err := e.env.App.Execute(state, appBlock(block))
 		if err != nil && !errors.Is(err, app.ErrInvalidBlock) {
 			return func(e *Engine) error {
-				if !e.core.Holds(block.ID()) { // a dead branch, whose state may be torn
+				if !e.awaits(block.ID()) { // a dead branch, whose state may be torn
 					return nil
 				}
 				return fmt.Errorf("execution of block %v (height %d) failed on this node: %w", block, block.Height, err)
@@ -103,10 +103,15 @@ func newOutcome(b *consensus.Block, parent *outcome, result app.Result) *outcome
 	return o
 }
 
+// awaits reports whether the outcome of a block is still wanted. A block that left the tree and came back is executed
+// twice; the answer that comes first counts. Until the second one comes the block may even be committed, and what that
+// one read is torn then.
+func (e *Engine) awaits(id consensus.Hash) bool { return e.core.Holds(id) && e.outcomes[id] == nil }
+
 // executed takes an outcome in, unless the block it rests on was pruned meanwhile.
 func (e *Engine) executed(o *outcome, parentID consensus.Hash) error {
 	parent := e.outcomes[parentID]
-	if parent == nil || !e.core.Holds(o.info.ID) {
+	if parent == nil || !e.awaits(o.info.ID) {
 		return nil
 	}
 	o.parent.Store(parent)

@@ -45,6 +45,7 @@ type member struct {
 	pool    *mempool.Pool
 	engine  *engine.Engine
 	fetched int
+	app     app.App
 }
 
 type consensusSigner = consensustest.FastSigner
@@ -53,7 +54,7 @@ func newWorld(t *testing.T, rule consensus.CommitRule, n int) *world {
 	w := &world{t: t, now: time.UnixMilli(1_800_000_000_000).UTC(), signed: map[string][]byte{}}
 	var validators []consensus.Validator
 	for i := range n {
-		m := &member{w: w, i: i, signer: consensustest.NewFastSigner(fmt.Sprint("validator ", i))}
+		m := &member{w: w, i: i, signer: consensustest.NewFastSigner(fmt.Sprint("validator ", i)), app: counter.Counter{}}
 		m.id = consensus.IDOf(m.signer.Public())
 		m.kv, m.disk = storagetest.NewMemory(nil), storagetest.NewDisk(nil)
 		w.members = append(w.members, m)
@@ -100,7 +101,7 @@ func (m *member) start() {
 		Election: core.ElectionOf(m.w.genesis),
 		Timing:   core.DefaultTiming(), Room: mempool.Room{Transactions: 100, Bytes: 1 << 20}, FetchTimeout: time.Second,
 	}, engine.Env{
-		Clock: m, Async: m, Transport: m, Signer: m.signer, Safety: record, Store: store, App: counter.Counter{}, Pool: m.pool,
+		Clock: m, Async: m, Transport: m, Signer: m.signer, Safety: record, Store: store, App: m.app, Pool: m.pool,
 		Observer: engine.Observer{Note: func(time.Time, core.Note) {}, Stage: func(engine.Stage) {}},
 	})
 	must(t, err)
