@@ -26,6 +26,7 @@ func (c *Core) learn(sync *consensus.SyncInfo, qc *consensus.QC, tc *consensus.T
 // settle ends the handling of a message: a peer that is behind is helped, and what we turned out to lack is fetched,
 // from that peer if it can.
 func (c *Core) settle(from consensus.ValidatorID, sync *consensus.SyncInfo) {
+	c.heardFrom(from, sync)
 	c.help(from, sync)
 	c.planFetch(from)
 }

@@ -13,12 +13,13 @@ type deadlines struct {
 	idle        time.Time // a leader without work proposes an empty block
 	heldVote    time.Time // the candidate's timestamp is reached
 	rebroadcast time.Time // the timeout goes out again
+	remind      time.Time // the leader is told of the certificate that began its round
 	fetch       time.Time // another peer is asked, or the fetch starts over
 }
 
 func (d *deadlines) earliest() time.Time {
 	var first time.Time
-	for _, t := range []time.Time{d.round, d.idle, d.heldVote, d.rebroadcast, d.fetch} {
+	for _, t := range []time.Time{d.round, d.idle, d.heldVote, d.rebroadcast, d.remind, d.fetch} {
 		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
 			first = t
 		}
@@ -43,6 +44,9 @@ func (c *Core) onTimer() {
 	if c.take(&c.deadline.idle) {
 		c.waiting, c.idleOver = false, true
 		c.lead()
+	}
+	if c.take(&c.deadline.remind) {
+		c.remind()
 	}
 	if c.take(&c.deadline.round) {
 		c.note(RoundExpired{Round: c.round})
@@ -100,10 +104,32 @@ func (c *Core) enter(round consensus.Round, reason EntryReason) {
 
 	d := c.duration()
 	c.deadline = deadlines{round: c.now.Add(d), fetch: c.deadline.fetch}
+	if reason == ByQC && c.isValidator() && c.leader() != c.cfg.Self {
+		c.deadline.remind = c.now.Add(c.cfg.Timing.Base / remindShare)
+	}
 	c.allowed = false
 	c.allowIdle()
 	c.note(RoundEntered{Round: round, Reason: reason, Leader: c.leader(), Duration: d})
 	c.lead()
+}
+
+// remindShare is which part of the base interval a leader has before it is reminded.
+const remindShare = 8
+
+// remind sends the certificate of the round before to a leader from whom nothing came in a round that a QC began (P33):
+// whoever led before may have kept its last block and votes from this one alone, which then would learn of its round when
+// that is over, lose it, and be called failed.
+func (c *Core) remind() {
+	if leader := c.leader(); leader != c.cfg.Self {
+		c.send(Envelope{To: leader})
+	}
+}
+
+// heardFrom ends the wait for a leader that shows that it is in the round.
+func (c *Core) heardFrom(peer consensus.ValidatorID, sync *consensus.SyncInfo) {
+	if !c.deadline.remind.IsZero() && sync.Round() >= c.round && peer == c.leader() {
+		c.deadline.remind = time.Time{}
+	}
 }
 
 // allowIdle lets the round last as much longer as its idle leader may wait, once: at entry, or when the high QC's block,

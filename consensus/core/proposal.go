@@ -148,6 +148,7 @@ func (c *Core) nominate(n *node, tc *consensus.TC) {
 	}
 	n.tc = tc
 	c.candidate = n
+	c.deadline.remind = time.Time{}
 	c.hurry()
 	c.tryVote()
 }

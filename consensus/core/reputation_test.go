@@ -27,6 +27,7 @@ type watch struct {
 	failed map[consensus.ValidatorID]int // committed blocks that name a validator among the failed
 	work   int
 
+	left    int        // how often a leader was kept out of the round before its own
 	late    []*message // that a misbehaving validator holds back
 	posting bool
 }
@@ -185,11 +186,12 @@ func TestOneDiesWhenAnotherIsBack(t *testing.T) {
 }
 
 // TestMinorityCannotPushOut: validators with less than a third of the power lose their own proposals, or send them to
-// half of the others, or late: not one honest leader is ever called failed.
+// half of the others, or late, or keep the last block of each slot and the votes for it from the next leader: not one
+// honest leader is ever called failed.
 func TestMinorityCannotPushOut(t *testing.T) {
 	for _, rule := range consensus.CommitRules() {
 		for n, bad := range map[int][]int{4: {1}, 7: {2, 5}} {
-			for _, mode := range []string{"silent", "half", "late"} {
+			for _, mode := range []string{"silent", "half", "late", "leave"} {
 				t.Run(fmt.Sprint(rule, " ", n, " ", mode), func(t *testing.T) {
 					t.Parallel()
 					w := newWatch(t, rule, n)
@@ -198,10 +200,17 @@ func TestMinorityCannotPushOut(t *testing.T) {
 					if mode == "silent" && w.failed[w.committee.ID(bad[0])] == 0 {
 						t.Error("nobody misbehaves")
 					}
+					if mode == "leave" && w.left < 20 {
+						t.Errorf("only %d leaders were kept out of a round", w.left)
+					}
 					for _, node := range w.nodes {
 						if !slices.Contains(bad, node.index) && w.failed[node.id] > 0 {
 							t.Errorf("%s is called failed by %d blocks", node.name, w.failed[node.id])
 						}
+					}
+					if mode == "leave" {
+						w.honestLead(nil) // the bad ones propose as everybody does
+						return
 					}
 					w.honestLead(bad)
 				})
@@ -213,6 +222,10 @@ func TestMinorityCannotPushOut(t *testing.T) {
 // misbehave lets the proposals of some be lost, reach a random half only, or come when the round is nearly over.
 func (w *watch) misbehave(bad []int, mode string) {
 	rng := rand.New(rand.NewPCG(1, 2))
+	if mode == "leave" {
+		w.onSend = w.leave(bad)
+		return
+	}
 	w.onSend = func(m *message) bool {
 		if m.kind != "proposal" || !slices.Contains(bad, m.from) || w.posting {
 			return true
@@ -224,6 +237,28 @@ func (w *watch) misbehave(bad []int, mode string) {
 		late.due = w.now.Add(time.Second - time.Duration(rng.IntN(5))*latency)
 		w.late = append(w.late, &late)
 		return false
+	}
+}
+
+// leave lets the bad ones keep the next leader out of the last round of their slots: all others have its QC.
+func (w *watch) leave(bad []int) func(*message) bool {
+	round, victim := consensus.Round(0), -1
+	return func(m *message) bool {
+		if !slices.Contains(bad, m.from) {
+			return true
+		}
+		if m.kind == "proposal" && m.round > round {
+			p, err := consensus.DecodeProposal(m.body)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			round, victim = m.round, -1
+			if next := w.committee.LeaderOn(p.Block.Parent, round+1); !slices.Contains(bad, next) {
+				victim = next
+				w.left++
+			}
+		}
+		return m.to != victim || m.round > round+1
 	}
 }
 

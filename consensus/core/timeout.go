@@ -16,7 +16,7 @@ func (c *Core) timedOut() bool {
 func (c *Core) signTimeout() {
 	c.deadline.round, c.deadline.idle, c.deadline.heldVote = time.Time{}, time.Time{}, time.Time{}
 	c.deadline.rebroadcast = c.now.Add(c.cfg.Timing.Base)
-	c.waiting = false
+	c.waiting, c.deadline.remind = false, time.Time{}
 	if !c.isValidator() {
 		return
 	}
