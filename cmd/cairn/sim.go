@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -147,14 +148,19 @@ type batch struct {
 // garbagePercent is the collector's target for a batch: runs make much garbage and keep little.
 const garbagePercent = 800
 
-// runBatch carries out a batch and prints its result.
+// runBatch carries out a batch and prints its result; when ctx ends before, that of what was done, and ctx's error.
 func (c *cli) runBatch(ctx context.Context, b batch) error {
 	defer debug.SetGCPercent(debug.SetGCPercent(garbagePercent))
 	start := time.Now()
-	if err := b.run(ctx, c.progress(b, start)); err != nil {
-		return err
+	stopped := b.run(ctx, c.progress(b, start))
+	if stopped != nil && b.tally.Cases == 0 {
+		return stopped
 	}
-	return c.printSwarm(resultOf(b, time.Since(start)))
+	result := resultOf(b, time.Since(start))
+	if stopped != nil {
+		result.MissingCounts = []string{} // of a part
+	}
+	return errors.Join(c.printSwarm(result), stopped)
 }
 
 // run carries out every run and adds the reports up in order. It stops early when ctx ends.
@@ -223,7 +229,7 @@ func resultOf(b batch, took time.Duration) swarmResult {
 // printSwarm prints the result; a violation, or a counter that was never reached, makes the command fail.
 func (c *cli) printSwarm(r swarmResult) error {
 	err := c.print(r, func(w *bytes.Buffer) {
-		printRows(w, row{"rule", r.Rule}, row{"seeds", r.Seeds}, row{"cases", number(r.Cases)},
+		printRows(w, row{"rule", r.Rule}, row{"which", r.Seeds}, row{"cases", number(r.Cases)},
 			row{"seconds", fmt.Sprintf("%.1f (%.1f cases/s per core)", r.Seconds, r.CasesPerCore)},
 			row{"simulated", fmt.Sprintf("%.0f s in %d steps", r.Simulated, r.Steps)},
 			row{"violations", number(len(r.Violations))}, row{"trace hash", r.TraceHash})
@@ -249,7 +255,10 @@ func (c *cli) simReplayCommand() *cobra.Command {
 	rule, seed, line, crash, quiet := ruleFlag{sim.DefaultRule}, uint64(0), "", crashFlag{}, false
 	cmd := &cobra.Command{
 		Use: "replay", Short: "Run one seed, one scenario of Twins or one case of the crash sweep, and print every event", Args: noArgs(),
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := oneCase(cmd.Flags().Changed); err != nil {
+				return err
+			}
 			if line != "" {
 				return c.playLine(line, quiet)
 			}
@@ -275,8 +284,22 @@ func (c *cli) simReplayCommand() *cobra.Command {
 	cmd.Flags().StringVar(&line, "twins", "", "which scenario of Twins to play: rule/validators/twins/seed/rounds")
 	cmd.Flags().BoolVar(&quiet, "quiet", false, "print the result alone")
 	cmd.Flags().Var(&crash, "crash", "which case of the crash sweep to run: point/mode/who/occurrence")
-	cmd.MarkFlagsOneRequired("seed", "twins", "crash")
-	cmd.MarkFlagsMutuallyExclusive("seed", "twins", "crash")
-	cmd.MarkFlagsMutuallyExclusive("rule", "twins")
 	return cmd
+}
+
+// oneCase wants one run to replay, and its rule once.
+func oneCase(given func(flag string) bool) error {
+	n := 0
+	for _, which := range []string{"seed", "twins", "crash"} {
+		if given(which) {
+			n++
+		}
+	}
+	switch {
+	case n != 1:
+		return usagef("want one of --seed, --twins and --crash")
+	case given("twins") && given("rule"):
+		return usagef("the scenario of --twins names its rule: leave --rule out")
+	}
+	return nil
 }

@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/cairnchain/cairn/consensus/sim"
 )
 
 // The result of a swarm is the same however many seeds run at once, and has what programs rely on.
@@ -58,13 +62,38 @@ func TestSimUsage(t *testing.T) {
 	for _, line := range []string{
 		"sim swarm --seeds 5..4", "sim swarm --seeds 5", "sim swarm --seeds a..b", "sim swarm --jobs 0",
 		"sim swarm --rule four_chain", "sim replay", "sim twins --cases 0", "sim twins --jobs 0", "sim twins --rounds 0",
-		"sim twins --rounds 5", "sim twins --file none.json", "sim replay --twins x", "sim replay --seed 1 --twins x",
+		"sim twins --rounds 5", "sim replay --twins x", "sim replay --seed 1 --twins x",
+		"sim replay --rule two_chain --twins two_chain/4/0/3/0.00110,1.00101",
 		"sim replay --crash commit/torn/one/1", "sim replay --seed 1 --crash commit/lost/one/1",
 	} {
 		var out, errOut bytes.Buffer
-		if code := run(context.Background(), strings.Fields(line), &out, &errOut); code == 0 {
-			t.Errorf("%q passes: %s", line, out.String())
+		if code := run(context.Background(), strings.Fields(line), &out, &errOut); code != exitUsage.Code || out.Len() > 0 {
+			t.Errorf("%q: exit code %d: %s", line, code, out.String())
 		}
+	}
+}
+
+// Whoever ends a long run early gets the result of what was done, and an exit code that is not 0.
+func TestSimInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var out bytes.Buffer
+	c := &cli{out: &out, errOut: io.Discard, format: formatText}
+	err := c.runBatch(ctx, batch{
+		cases: 3, jobs: 1, tally: sim.NewTally(),
+		runs: func(yield func(func() sim.Report) bool) {
+			one := func() sim.Report { return sim.Report{Reached: map[string]int{"crash": 1}} }
+			if yield(one) && yield(one) {
+				cancel()
+				yield(one)
+			}
+		},
+	})
+	if !errors.Is(err, context.Canceled) || exitOf(err).Code == 0 {
+		t.Errorf("error %v", err)
+	}
+	if !strings.Contains(out.String(), "cases       2\n") || !strings.Contains(out.String(), "2  crash") {
+		t.Errorf("printed %q", out.String())
 	}
 }
 
