@@ -53,7 +53,7 @@ type armedCrash struct {
 	point storagetest.CrashPoint
 	skip  int  // how often the point is passed before
 	all   bool // everybody crashes then
-	fails bool // the device reports an error, and the process ends
+	fails bool // the device reports an error, and the process must end by itself
 }
 
 // scheduleFaults queues faults until the first phase is over.

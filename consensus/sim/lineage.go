@@ -1,8 +1,6 @@
 package sim
 
 import (
-	"slices"
-
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/core"
 )
@@ -10,9 +8,9 @@ import (
 // lineage tells who leads on the chain of any block that was proposed, by the headers from genesis on: the checkers' and
 // the adversaries' own reading of P30 and P39, of which only the table of slots is the core's.
 type lineage struct {
-	w        *world
-	known    map[consensus.Hash]origin
-	election core.Election // made when it is first asked for: the world begins without genesis
+	w     *world
+	known map[consensus.Hash]origin
+	table []int // made when it is first asked for: the world begins without genesis
 }
 
 // origin is what the chain up to a block says of its leaders.
@@ -58,29 +56,99 @@ func (l *lineage) of(id consensus.Hash) (origin, bool) {
 	return o, true
 }
 
-// leader is a part of what an adversary knows, and what votes are judged by.
+// leader reads P30. It is a part of what an adversary knows, and what votes are judged by.
 func (l *lineage) leader(parent consensus.Hash, r consensus.Round) consensus.ValidatorID {
 	o, ok := l.of(parent)
 	if !ok || r == 0 {
 		return consensus.ValidatorID{}
 	}
-	if l.election == nil {
-		l.election = l.w.election()
+	if script, ok := l.w.twins.scriptedLeader(r); ok {
+		return l.w.genesis.Validators.At(script).ID
 	}
-	return l.election.Leader(r, core.Tip{Round: o.rounds[0], Proposer: o.by, Failed: o.judged})
+	slot := func(r consensus.Round) consensus.Round { return (r - 1) / l.w.knobs.contiguous }
+	var judged []byte
+	if l.w.genesis.Election == consensus.Reputation {
+		if o.rounds[0] > 0 && slot(o.rounds[0]) == slot(r) {
+			return o.by
+		}
+		judged = o.judged
+	}
+	var left []int
+	for _, member := range l.slots() {
+		if !named(judged, member) {
+			left = append(left, member)
+		}
+	}
+	return l.w.genesis.Validators.At(left[slot(r)%consensus.Round(len(left))]).ID
 }
 
-// failed is a part of what an adversary knows.
+// slots is the table of slots, perhaps several times over: members of the set, each as often as it has power.
+func (l *lineage) slots() []int {
+	if l.table == nil {
+		set := l.w.genesis.Validators
+		turns := core.RoundRobin(set, 1)
+		for turn := range consensus.Round(set.TotalPower()) {
+			l.table = append(l.table, set.Index(turns.Leader(turn+1, core.Tip{})))
+		}
+	}
+	return l.table
+}
+
+// named reports whether a bitmap of failed leaders holds a member of the set.
+func named(failed []byte, member int) bool {
+	return member/8 < len(failed) && failed[member/8]>>(member%8)&1 == 1
+}
+
+// As P39 has them.
+const (
+	skippedRounds  consensus.Round     = 64
+	failureForgets consensus.Timestamp = 100_000 // ms
+)
+
+// failed reads P39: the leaders of the skipped rounds, and those that the parent names while its interval lasts, as far as
+// a quorum is left. It is a part of what an adversary knows, and what votes are judged by.
 func (l *lineage) failed(parent consensus.Hash, r consensus.Round, t consensus.Timestamp) []byte {
 	o, ok := l.of(parent)
 	if !ok {
 		return nil
 	}
-	var skipped []consensus.ValidatorID
-	for at := r; at > o.rounds[0]+1 && at+consensus.SkippedWindow > r; {
-		at--
-		skipped = append(skipped, l.leader(parent, at))
+	fresh, both := map[int]bool{}, map[int]bool{}
+	first := o.rounds[0] + 1
+	if r > skippedRounds {
+		first = max(first, r-skippedRounds)
 	}
-	slices.Reverse(skipped)
-	return l.w.genesis.Validators.FoldFailed(consensus.FailedAt{Timestamp: o.time, Failed: o.failed[0]}, t, skipped)
+	for at := first; at < r; at++ {
+		member := l.w.genesis.Validators.Index(l.leader(parent, at))
+		fresh[member], both[member] = true, true
+	}
+	for member := range l.w.knobs.powers {
+		if named(o.failed[0], member) && o.time/failureForgets == t/failureForgets {
+			both[member] = true
+		}
+	}
+	if out, ok := l.bitmap(both); ok {
+		return out
+	}
+	out, _ := l.bitmap(fresh)
+	return out
+}
+
+// bitmap is empty for nobody; false when a third of the power or more is named.
+func (l *lineage) bitmap(members map[int]bool) (out []byte, ok bool) {
+	if len(members) == 0 {
+		return nil, true
+	}
+	var power, total consensus.Power
+	out = make([]byte, (len(l.w.knobs.powers)+7)/8)
+	for member, its := range l.w.knobs.powers {
+		total += its
+		if members[member] {
+			power += its
+			out[member/8] |= 1 << (member % 8)
+		}
+	}
+	if 3*power >= total {
+		return nil, false
+	}
+	return out, true
 }

@@ -72,15 +72,18 @@ func (v *validator) reached(point storagetest.CrashPoint) error {
 	if v.armed.skip--; v.armed.skip >= 0 {
 		return nil
 	}
+	struck := v.armed
+	v.armed = nil
+	if struck.fails {
+		v.w.reach("device error")
+		v.w.trace.line(v.w.now, v.i, "fails at", point)
+		v.failing = true
+		return errDevice
+	}
 	v.w.reach("crash at " + string(point))
 	v.w.trace.line(v.w.now, v.i, "dies at", point)
-	v.dying, v.dyingAll = true, v.armed.all
-	err := storagetest.ErrCrashed
-	if v.armed.fails {
-		err = errDevice
-	}
-	v.armed = nil
-	return err
+	v.dying, v.dyingAll = true, struck.all
+	return storagetest.ErrCrashed
 }
 
 // start begins a life from what the disks hold. It may end at a crash point at once.

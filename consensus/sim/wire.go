@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/safety"
@@ -167,6 +168,12 @@ func (l *wireLog) vote(v *validator, vote *consensus.Vote) {
 	}
 	if leader := l.w.lineage.leader(b.Parent, r); b.Proposer != leader {
 		l.w.fail("I8 safe to vote", "validator %d votes in round %d for a block of %s, its leader is %s", v.i, r, b.Proposer.Short(), leader.Short())
+	}
+	if ahead := time.UnixMilli(int64(b.Timestamp)).Sub(v.Now()); ahead > 0 {
+		l.w.fail("I10 validity", "validator %d votes in round %d for a block that is %v ahead of its clock", v.i, r, ahead)
+	}
+	if want := l.w.lineage.failed(b.Parent, r, b.Timestamp); !bytes.Equal(b.Failed, want) {
+		l.w.fail("I8 safe to vote", "validator %d votes in round %d for a block that names the failed leaders %x, its chain has %x", v.i, r, b.Failed, want)
 	}
 	if r <= so.vote || r <= so.timeout {
 		l.w.fail("I5 double sign", "validator %d votes in round %d after a vote in %d and a timeout in %d", v.i, r, so.vote, so.timeout)
