@@ -83,9 +83,10 @@ func TestSimInterrupted(t *testing.T) {
 		cases: 3, jobs: 1, tally: sim.NewTally(),
 		runs: func(yield func(func() sim.Report) bool) {
 			one := func() sim.Report { return sim.Report{Reached: map[string]int{"crash": 1}} }
-			if yield(one) && yield(one) {
-				cancel()
-				yield(one)
+			for i := 0; i < 3 && yield(one); i++ {
+				if i == 1 {
+					cancel()
+				}
 			}
 		},
 	})

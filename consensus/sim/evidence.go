@@ -11,6 +11,7 @@ import (
 type hearing struct {
 	said    map[consensus.EvidenceKey]string // the first content
 	accused map[consensus.EvidenceKey]bool
+	fresh   []consensus.EvidenceKey // accused in the step under way: it must be stored when that is over
 }
 
 func newHearing() hearing {
@@ -65,5 +66,17 @@ func (v *validator) accuse(n core.Equivocation) {
 		v.w.fail("I19 evidence", "validator %d accuses honest %s of two %ss in round %d", v.i, n.Signer.Short(), n.Kind, n.Round)
 	}
 	v.heard.accused[n.EvidenceKey] = true
+	v.heard.fresh = append(v.heard.fresh, n.EvidenceKey)
 	v.w.reach("equivocation seen")
+}
+
+// kept fails when evidence was noted and not stored: I19.
+func (v *validator) kept() {
+	for _, key := range v.heard.fresh {
+		wanted, err := v.store.WantsEvidence(key)
+		if err != nil || wanted {
+			v.w.fail("I19 evidence", "validator %d has not stored that %s signed two %ss in round %d (%v)", v.i, key.Signer.Short(), key.Kind, key.Round, err)
+		}
+	}
+	v.heard.fresh = v.heard.fresh[:0]
 }

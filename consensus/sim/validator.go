@@ -239,6 +239,7 @@ func (v *validator) settled(err error) {
 		v.halt(err)
 		return
 	}
+	v.kept()
 	v.w.chain.check(v)
 	if v.engine.HasNewWork() {
 		v.do(engine.LookForWork)

@@ -166,15 +166,7 @@ func (l *wireLog) vote(v *validator, vote *consensus.Vote) {
 	if b == nil || b.Round != r || vote.Data.Parent != b.QC.Block() {
 		l.w.fail("I8 justified entry", "validator %d votes in round %d for %v, which nobody proposed so", v.i, r, vote.Data)
 	}
-	if leader := l.w.lineage.leader(b.Parent, r); b.Proposer != leader {
-		l.w.fail("I8 safe to vote", "validator %d votes in round %d for a block of %s, its leader is %s", v.i, r, b.Proposer.Short(), leader.Short())
-	}
-	if ahead := time.UnixMilli(int64(b.Timestamp)).Sub(v.Now()); ahead > 0 {
-		l.w.fail("I10 validity", "validator %d votes in round %d for a block that is %v ahead of its clock", v.i, r, ahead)
-	}
-	if want := l.w.lineage.failed(b.Parent, r, b.Timestamp); !bytes.Equal(b.Failed, want) {
-		l.w.fail("I8 safe to vote", "validator %d votes in round %d for a block that names the failed leaders %x, its chain has %x", v.i, r, b.Failed, want)
-	}
+	l.proposedRight(v, b)
 	if r <= so.vote || r <= so.timeout {
 		l.w.fail("I5 double sign", "validator %d votes in round %d after a vote in %d and a timeout in %d", v.i, r, so.vote, so.timeout)
 	}
@@ -189,6 +181,22 @@ func (l *wireLog) vote(v *validator, vote *consensus.Vote) {
 	})
 	if !l.holds(v, b) {
 		l.w.fail("I6 persist before send", "validator %d votes for %v, which it has not made durable", v.i, vote.Data.Block)
+	}
+}
+
+// proposedRight: a block that is voted for is its leader's, names who failed before it, and is not of the future.
+func (l *wireLog) proposedRight(v *validator, b *consensus.Block) {
+	if leader := l.w.lineage.leader(b.Parent, b.Round); b.Proposer != leader {
+		l.w.fail("I8 safe to vote", "validator %d votes in round %d for a block of %s, its leader is %s", v.i, b.Round, b.Proposer.Short(), leader.Short())
+	}
+	if failed := l.w.lineage.failed(b.Parent, b.Round, b.Timestamp); !bytes.Equal(b.Failed, failed) {
+		l.w.fail("I8 safe to vote", "validator %d votes in round %d for a block that names the failed leaders %x, its chain has %x", v.i, b.Round, b.Failed, failed)
+	}
+	if before, _ := l.w.lineage.of(b.Parent); before.time/failureForgets < b.Timestamp/failureForgets && len(before.failed[0]) > 0 {
+		l.w.reach("failed leaders forgotten")
+	}
+	if ahead := time.UnixMilli(int64(b.Timestamp)).Sub(v.Now()); ahead > 0 {
+		l.w.fail("I10 validity", "validator %d votes in round %d for a block that is %v ahead of its clock", v.i, b.Round, ahead)
 	}
 }
 
