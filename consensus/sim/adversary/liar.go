@@ -8,8 +8,8 @@ import (
 )
 
 // Liar answers fetches with anything but what was asked for: nothing, the wrong blocks, a side branch, a circle, too
-// many, a part without its certificate, the truth as late as possible (B12, B13). It keeps each of its proposals from one
-// peer, who must fetch it. Another one is asked then, and one honest one is enough.
+// many, a part without its certificate, a block of its own with another one's, the truth as late as possible (B12, B13). It
+// keeps each of its proposals from one peer, who must fetch it. Another one is asked then, and one honest one is enough.
 type Liar struct {
 	Honest
 	Always string // one of the lies, for ever; empty: drawn anew
@@ -17,7 +17,7 @@ type Liar struct {
 
 // Lies are what a Liar answers with.
 func Lies() []string {
-	return []string{"nothing", "no blocks", "wrong blocks", "side branch", "circle", "too many", "bare part", "backwards", "late"}
+	return []string{"nothing", "no blocks", "wrong blocks", "side branch", "circle", "too many", "bare part", "backwards", "invented end", "late"}
 }
 
 // Send is part of Adversary: whoever lacks a proposal hears of its certificate from here, and asks here first.
@@ -55,20 +55,7 @@ func (l *Liar) lie(e *Env, lie string, req consensus.FetchRequest, honest *conse
 	case "no blocks":
 		return &consensus.Chunk{}, 0
 	case "wrong blocks", "side branch": // certified or not, of the heights asked for or not
-		var all []*consensus.Block
-		for r := req.Target.Round; r > 0 && r+remembered > req.Target.Round && len(all) < 4; r-- {
-			for _, p := range e.Heard.of(r).proposals {
-				if lie == "wrong blocks" || p.Block.Height == req.From {
-					all = append(all, p.Block)
-					break
-				}
-			}
-		}
-		chunk := &consensus.Chunk{Blocks: all}
-		if len(all) > 0 {
-			chunk.Certificate = e.Heard.of(all[len(all)-1].Round).qc
-		}
-		return chunk, 0
+		return otherBlocks(e, req, lie == "side branch"), 0
 	case "circle":
 		return &consensus.Chunk{Blocks: slices.Concat(blocks, blocks, blocks), Certificate: honest.Certificate}, 0
 	case "too many":
@@ -79,8 +66,41 @@ func (l *Liar) lie(e *Env, lie string, req consensus.FetchRequest, honest *conse
 		turned := slices.Clone(blocks)
 		slices.Reverse(turned)
 		return &consensus.Chunk{Blocks: turned, Certificate: honest.Certificate}, 0
+	case "invented end":
+		return inventedEnd(e, blocks), 0
 	case "late":
 		return honest, e.Base * 19 / 20
 	}
 	return nil, 0
+}
+
+// inventedEnd puts a block of the liar's in the place of the last, with the certificate of its parent.
+func inventedEnd(e *Env, blocks []*consensus.Block) *consensus.Chunk {
+	if len(blocks) == 0 {
+		return &consensus.Chunk{}
+	}
+	last := blocks[len(blocks)-1]
+	h := last.Header
+	h.Proposer, h.Timestamp = e.ID, h.Timestamp+1
+	return &consensus.Chunk{
+		Blocks: append(slices.Clone(blocks[:len(blocks)-1]), consensus.NewBlock(h, last.QC, nil)), Certificate: last.QC,
+	}
+}
+
+// otherBlocks are some that were proposed, with a certificate if there is one; all of the first height asked for, or any.
+func otherBlocks(e *Env, req consensus.FetchRequest, sameHeight bool) *consensus.Chunk {
+	var all []*consensus.Block
+	for r := req.Target.Round; r > 0 && r+remembered > req.Target.Round && len(all) < 4; r-- {
+		for _, p := range e.Heard.of(r).proposals {
+			if !sameHeight || p.Block.Height == req.From {
+				all = append(all, p.Block)
+				break
+			}
+		}
+	}
+	chunk := &consensus.Chunk{Blocks: all}
+	if len(all) > 0 {
+		chunk.Certificate = e.Heard.of(all[len(all)-1].Round).qc
+	}
+	return chunk
 }
