@@ -265,6 +265,8 @@ type Status struct {
 	CommitQC  *consensus.QC
 	Root      consensus.BlockInfo
 	Tree      int                     // uncommitted blocks
+	Orphans   int                     // proposals that wait for their parents
+	Ballots   int                     // rounds whose votes are kept
 	Timeouts  []consensus.ValidatorID // who timed out in this round
 	Voters    []consensus.ValidatorID // who voted in this round
 	Fetching  consensus.BlockInfo     // target of the fetch under way, or none
@@ -277,7 +279,7 @@ type Status struct {
 func (c *Core) Status() Status {
 	s := Status{
 		Round: c.round, Leader: c.leader(), Entered: c.entered, HighQC: c.highQC, HighTC: c.highTC,
-		CommitQC: c.commitQC, Root: c.tree.root.info, Tree: c.tree.size(), LastVoted: c.safety.LastVoted, Idle: !c.busy(), Waiting: c.waiting,
+		CommitQC: c.commitQC, Root: c.tree.root.info, Tree: c.tree.size(), Orphans: len(c.orphans), Ballots: len(c.votes), LastVoted: c.safety.LastVoted, Idle: !c.busy(), Waiting: c.waiting,
 	}
 	if c.fetch != nil {
 		s.Fetching = c.fetch.target

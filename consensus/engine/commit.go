@@ -62,4 +62,5 @@ func (e *Engine) committed(tip *outcome) {
 			}
 		}
 	}
+	e.publish()
 }

@@ -22,6 +22,8 @@ type Status struct {
 	// Expiries counts timer expiries and rebroadcasts since the last new certificate: a chain that is stalled shows 3
 	// or more, an idle one 0.
 	Expiries int
+	// Outcomes counts the executed blocks in memory: those of the tree, the tip, and those whose commit is not durable yet.
+	Outcomes int
 }
 
 // Engine drives one Core.
@@ -110,8 +112,12 @@ func (e *Engine) settle() error {
 			return err
 		}
 	}
-	e.status.Store(&Status{Status: e.core.Status(), Expiries: e.expiries})
+	e.publish()
 	return nil
+}
+
+func (e *Engine) publish() {
+	e.status.Store(&Status{Status: e.core.Status(), Expiries: e.expiries, Outcomes: len(e.outcomes)})
 }
 
 // carryOut does what the core asks for, in field order.

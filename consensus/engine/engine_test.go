@@ -7,6 +7,8 @@ import (
 
 	"github.com/cairnchain/cairn/app/counter"
 	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/storage"
+	"github.com/cairnchain/cairn/storage/storagetest"
 )
 
 func underBothRules(t *testing.T, test func(*testing.T, consensus.CommitRule)) {
@@ -171,4 +173,38 @@ func (w *world) checkAgreement() {
 		}
 	}
 	w.t.Log(fmt.Sprint("agreed on ", longest.store.Tip()))
+}
+
+func TestStoreOlderThanRecord(t *testing.T) { underBothRules(t, storeOlderThanRecord) }
+
+// storeOlderThanRecord: when the block store is replaced by an empty one, the certificates that the last timeout was
+// signed with bring the member back into the round of that timeout; it catches up and signs again.
+func storeOlderThanRecord(t *testing.T, rule consensus.CommitRule) {
+	w := newWorld(t, rule, 4)
+	w.submit(counter.Tx("a", 0))
+	w.run("a commit", w.everyLiving("a", 1))
+	w.members[2].crash()
+	w.members[3].crash()
+	w.submit(counter.Tx("a", 1))
+	w.runFor(10 * time.Second)
+	w.members[0].crash()
+	w.members[1].crash()
+	m := w.members[0]
+	record, err := storage.OpenSafetyRecordIn(m.disk, m.identity())
+	must(t, err)
+	last := record.State().LastTimeout
+	if last == nil || last.QC.Round() == 0 {
+		t.Fatalf("the last timeout is %+v: the test proves nothing", last)
+	}
+	m.kv = storagetest.NewMemory(nil)
+	m.start()
+	if s := m.engine.Status(); s.Round != last.Round || !s.HighQC.Same(last.QC) {
+		t.Fatalf("it restarts in round %d with %v, its last timeout is of round %d with %v", s.Round, s.HighQC, last.Round, last.QC)
+	}
+	for _, other := range w.members[1:] {
+		other.start()
+	}
+	w.submit(counter.Tx("a", 1))
+	w.run("it catches up", w.everyLiving("a", 2))
+	w.checkAgreement()
 }

@@ -53,15 +53,32 @@ func (c *chainLog) check(v *validator) {
 		return
 	}
 	c.monotone(v, before, now)
-	if status := v.engine.Status(); status.Tree > core.FetchAhead+consensus.MaxChunkBlocks {
-		c.w.fail("M2 bounded memory", "validator %d holds %d uncommitted blocks", v.i, status.Tree)
-	}
+	c.bounded(v)
 	for h := before.height + 1; h <= now.height; h++ {
 		c.commit(v, h)
 	}
 	v.marks = now
 	if now.height > before.height && !c.w.conflict {
 		c.state(v, now.height)
+	}
+}
+
+// bounded: what a validator keeps in memory follows the tree, the set and the windows of the protocol: M2.
+func (c *chainLog) bounded(v *validator) {
+	status := v.engine.Status()
+	commits := int(status.Root.Height - v.marks.height) // decided, perhaps not durable
+	for _, kept := range []struct {
+		what    string
+		n, most int
+	}{
+		{"uncommitted blocks", status.Tree, core.FetchAhead + consensus.MaxChunkBlocks},
+		{"orphans", status.Orphans, core.MaxOrphansPerAuthor * c.w.genesis.Validators.Len()},
+		{"rounds of votes", status.Ballots, int(min(status.Round-status.HighQC.Round(), core.VoteMemory+1) + core.VoteWindow)},
+		{"outcomes of blocks", status.Outcomes, status.Tree + commits + 2},
+	} {
+		if kept.n > kept.most {
+			c.w.fail("M2 bounded memory", "validator %d holds %d %s, at most %d are due%v", v.i, kept.n, kept.what, kept.most, c.w)
+		}
 	}
 }
 

@@ -99,7 +99,11 @@ func (w *world) drawKnobs() knobs {
 		}
 	}
 	// By a draw of its own: the rest of a seed's run stays what it was.
-	k.election = consensus.Elections()[rand.New(rand.NewPCG(w.cfg.Seed, 1)).IntN(2)]
+	apart := rand.New(rand.NewPCG(w.cfg.Seed, 1))
+	k.election = consensus.Elections()[apart.IntN(2)]
+	if apart.IntN(4) == 0 { // a leader never waits for work: hundreds of rounds
+		k.timing.Idle = 20 * time.Millisecond
+	}
 	if k.election == consensus.Reputation {
 		k.contiguous = max(k.contiguous, w.cfg.Rule.ContiguousRounds())
 	}
