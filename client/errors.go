@@ -60,6 +60,9 @@ func ReasonOf(err error) cairnv1.ErrorReason_Value {
 	return cairnv1.ErrorReason_UNSPECIFIED
 }
 
+// FromError makes an *Error of the error of a gRPC call, or of a status that came another way; nil stays nil.
+func FromError(err error) error { return wrap(err) }
+
 // wrap turns the error of a call into an *Error; nil stays nil.
 func wrap(err error) error {
 	if err == nil {

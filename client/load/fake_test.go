@@ -1,0 +1,311 @@
+package load_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
+	"github.com/cairnchain/cairn/app/ledger"
+	"github.com/cairnchain/cairn/client"
+	"github.com/cairnchain/cairn/client/load"
+	"github.com/cairnchain/cairn/consensus/signature"
+)
+
+func testKey(fill byte) signature.PrivateKey {
+	return signature.NewPrivateKey([signature.SeedSize]byte{fill})
+}
+
+// fakeNode is a chain of one transaction per block. Every account has a million base units.
+type fakeNode struct {
+	cairnv1.UnimplementedTransactionServiceServer
+	cairnv1.UnimplementedAccountServiceServer
+	cairnv1.UnimplementedBlockServiceServer
+	cairnv1.UnimplementedNodeServiceServer
+
+	// refuse says whether the nth submission, from 1, is refused.
+	refuse func(n int) error
+	// commit says what becomes of the nth one that was taken, from 1: how often it is committed.
+	commit func(n int) int
+	fate   cairnv1.TransactionState_Value // what is said of those that are not committed; 0: not found
+
+	mu        sync.Mutex
+	submitted int
+	taken     int
+	blocks    []*cairnv1.Transaction
+	balances  map[string]int64 // beyond the million
+	sequences map[string]uint64
+	changed   chan struct{}
+}
+
+const fakeFunds = 1_000_000_000
+
+func (f *fakeNode) SubmitTransaction(_ context.Context, req *cairnv1.SubmitTransactionRequest) (*cairnv1.SubmitTransactionResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.submitted++
+	if f.refuse != nil {
+		if err := f.refuse(f.submitted); err != nil {
+			return nil, err
+		}
+	}
+	f.taken++
+	var body cairnv1.TransactionBody
+	if err := proto.Unmarshal(req.GetTransaction().GetBody(), &body); err != nil {
+		return nil, err
+	}
+	id := ledger.ID(req.GetTransaction().GetBody()).String()
+	for range f.commit(f.taken) {
+		height := uint64(len(f.blocks) + 1)
+		f.blocks = append(f.blocks, &cairnv1.Transaction{
+			Id: id, State: cairnv1.TransactionState_COMMITTED, Decoded: &body,
+			Receipt: &cairnv1.Receipt{FeeCharged: body.GetFee(), Height: height},
+		})
+		f.sequences[body.GetSender()] = body.GetSequence() + 1
+		f.balances[body.GetSender()] -= int64(body.GetFee())
+		for _, o := range body.GetTransfer().GetOutputs() {
+			f.balances[body.GetSender()] -= int64(o.GetAmount())
+			f.balances[o.GetTo()] += int64(o.GetAmount())
+		}
+	}
+	close(f.changed)
+	f.changed = make(chan struct{})
+	return &cairnv1.SubmitTransactionResponse{Id: id, State: cairnv1.TransactionState_PENDING}, nil
+}
+
+func (f *fakeNode) GetTransaction(_ context.Context, req *cairnv1.GetTransactionRequest) (*cairnv1.Transaction, error) {
+	if f.fate == cairnv1.TransactionState_UNSPECIFIED {
+		return nil, refusal(codes.NotFound, cairnv1.ErrorReason_TRANSACTION_NOT_FOUND, 0)
+	}
+	return &cairnv1.Transaction{Id: req.GetId(), State: f.fate}, nil
+}
+
+func (f *fakeNode) StreamCommits(req *cairnv1.StreamCommitsRequest, s grpc.ServerStreamingServer[cairnv1.StreamCommitsResponse]) error {
+	for next := req.GetFromHeight(); ; {
+		f.mu.Lock()
+		changed, blocks := f.changed, f.blocks
+		f.mu.Unlock()
+		for ; next <= uint64(len(blocks)); next++ {
+			height := next
+			if err := s.Send(&cairnv1.StreamCommitsResponse{Height: &height, ResumeToken: fmt.Sprint(height), Block: &cairnv1.Block{
+				Height: height, Transactions: blocks[height-1 : height],
+			}}); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-changed:
+		case <-s.Context().Done():
+			return s.Context().Err()
+		}
+	}
+}
+
+func (f *fakeNode) GetChain(context.Context, *cairnv1.GetChainRequest) (*cairnv1.Chain, error) {
+	return &cairnv1.Chain{ChainId: "devnet-c0ffee", AddressPrefix: "cairn", MinimumFee: 1}, nil
+}
+
+func (f *fakeNode) GetStatus(context.Context, *cairnv1.GetStatusRequest) (*cairnv1.NodeStatus, error) {
+	return &cairnv1.NodeStatus{}, nil
+}
+
+func (f *fakeNode) GetAccount(_ context.Context, req *cairnv1.GetAccountRequest) (*cairnv1.Account, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	sequence := f.sequences[req.GetAddress()]
+	return &cairnv1.Account{
+		Address: req.GetAddress(), Balance: uint64(fakeFunds + f.balances[req.GetAddress()]), Sequence: sequence,
+		PendingSequence: sequence,
+	}, nil
+}
+
+func refusal(code codes.Code, reason cairnv1.ErrorReason_Value, retry time.Duration) error {
+	st, err := status.New(code, "refused").WithDetails(&errdetails.ErrorInfo{Reason: reason.String(), Domain: "cairn"},
+		&errdetails.RetryInfo{RetryDelay: durationpb.New(retry)})
+	if err != nil {
+		return err
+	}
+	return st.Err()
+}
+
+func once(int) int { return 1 }
+
+// start serves the node and returns a client of it.
+func (f *fakeNode) start(t *testing.T) *client.Client {
+	t.Helper()
+	f.balances, f.sequences, f.changed = map[string]int64{}, map[string]uint64{}, make(chan struct{})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer()
+	cairnv1.RegisterTransactionServiceServer(server, f)
+	cairnv1.RegisterAccountServiceServer(server, f)
+	cairnv1.RegisterBlockServiceServer(server, f)
+	cairnv1.RegisterNodeServiceServer(server, f)
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(listener) }()
+	c, err := client.Dial(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = c.Close()
+		server.Stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+func (f *fakeNode) run(t *testing.T, cfg load.Config) *load.Report {
+	t.Helper()
+	cfg.Clients, cfg.Accounts, cfg.Drain = []*client.Client{f.start(t)}, 4, 50*time.Millisecond
+	report, err := load.Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+func open(count uint64) load.Config { return load.Config{Mode: load.Open, Rate: 10_000, Count: count} }
+
+// A node that acknowledges and forgets is found out, in both loops.
+func TestLost(t *testing.T) {
+	never := func(n int) int { return 0 }
+	notFifth := func(n int) int {
+		if n == 20 {
+			return 0
+		}
+		return 1
+	}
+	for name, c := range map[string]struct {
+		node                  *fakeNode
+		cfg                   load.Config
+		want                  error
+		lost, pending, missed uint64
+	}{
+		"never, open":   {&fakeNode{commit: never}, open(20), load.ErrLost, 20, 0, 20},
+		"never, closed": {&fakeNode{commit: never}, load.Config{Mode: load.Closed, Window: 2, Count: 4}, load.ErrLost, 4, 0, 4},
+		"the last":      {&fakeNode{commit: notFifth}, open(20), load.ErrLost, 1, 0, 1},
+		"still pending": {&fakeNode{commit: notFifth, fate: cairnv1.TransactionState_PENDING}, open(20), load.ErrLost, 1, 1, 1},
+		// A node that says what it dropped has not lost it.
+		"dropped": {&fakeNode{commit: notFifth, fate: cairnv1.TransactionState_EXPIRED}, open(20), nil, 0, 0, 1},
+		"none":    {&fakeNode{commit: once}, open(20), nil, 0, 0, 0},
+	} {
+		report := c.node.run(t, c.cfg)
+		if err := report.Err(); !errors.Is(err, c.want) || (err != nil) != (c.want != nil) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if report.Lost != c.lost || report.StillPending != c.pending || report.Acknowledged-report.Committed != c.missed ||
+			report.Acknowledged != c.cfg.Count {
+			t.Errorf("%s: %+v", name, report)
+		}
+		if dropped := report.Dropped["EXPIRED"]; dropped != c.missed-c.lost {
+			t.Errorf("%s: dropped %v", name, report.Dropped)
+		}
+	}
+}
+
+// A transaction that is committed twice is found out.
+func TestCommittedTwice(t *testing.T) {
+	node := &fakeNode{commit: func(n int) int {
+		if n == 7 {
+			return 2
+		}
+		return 1
+	}}
+	report := node.run(t, open(20))
+	if err := report.Err(); !errors.Is(err, load.ErrBooks) || report.Unexpected != 1 || report.Committed != 20 {
+		t.Errorf("%v: %+v", err, report)
+	}
+}
+
+// Accounts that do not have what their commits say are found out.
+func TestBooks(t *testing.T) {
+	node := &fakeNode{}
+	node.commit = func(n int) int {
+		if n == 20 {
+			for address := range node.balances {
+				node.balances[address]++ // money from nowhere
+			}
+		}
+		return 1
+	}
+	report := node.run(t, open(20))
+	if err := report.Err(); !errors.Is(err, load.ErrBooks) || !strings.Contains(err.Error(), "balance") {
+		t.Errorf("%v: %+v", err, report)
+	}
+}
+
+// Refusals are counted by reason and not submitted again; a lost answer is looked up.
+func TestRefused(t *testing.T) {
+	node := &fakeNode{commit: once, refuse: func(n int) error {
+		switch {
+		case n <= 3:
+			return refusal(codes.ResourceExhausted, cairnv1.ErrorReason_MEMPOOL_FULL, time.Millisecond)
+		case n == 4:
+			return refusal(codes.FailedPrecondition, cairnv1.ErrorReason_SEQUENCE_TOO_OLD, 0)
+		case n == 5:
+			return status.Error(codes.Unavailable, "gone")
+		}
+		return nil
+	}}
+	report := node.run(t, load.Config{Mode: load.Closed, Window: 3, Count: 30})
+	if err := report.Err(); err != nil {
+		t.Error(err)
+	}
+	if report.Rejected["MEMPOOL_FULL"] != 3 || report.Rejected["SEQUENCE_TOO_OLD"] != 1 || len(report.Rejected) != 2 ||
+		report.Unanswered["Unavailable"] != 1 || report.Submitted != 30 || report.Committed != 25 || node.submitted != 30 {
+		t.Errorf("%d submitted: %+v", node.submitted, report)
+	}
+}
+
+// What cannot be is said, with the field.
+func TestConfig(t *testing.T) {
+	c := (&fakeNode{commit: once}).start(t)
+	good := load.Config{Clients: []*client.Client{c}, Mode: load.Closed, Window: 1, Accounts: 2, Count: 1}
+	for want, change := range map[string]func(*load.Config){
+		"":          func(*load.Config) {},
+		"endpoints": func(c *load.Config) { c.Clients = nil },
+		"URLs":      func(c *load.Config) { c.Via = load.REST },
+		"mode":      func(c *load.Config) { c.Mode = "half-open" },
+		"via":       func(c *load.Config) { c.Via = "pigeon" },
+		"window: 0": func(c *load.Config) { c.Window = 0 },
+		fmt.Sprintf("window: %d", load.MaxWindow+1): func(c *load.Config) { c.Window = load.MaxWindow + 1 },
+		"rate: 0":     func(c *load.Config) { c.Mode = load.Open },
+		"rate: 1.0":   func(c *load.Config) { c.Mode, c.Rate = load.Open, load.MaxRate+0.5 },
+		"duration":    func(c *load.Config) { c.Count = 0 },
+		"warmup":      func(c *load.Config) { c.Warmup = -1 },
+		"accounts: 1": func(c *load.Config) { c.Accounts = 1 },
+		fmt.Sprintf("accounts: %d", load.MaxAccounts+1): func(c *load.Config) { c.Accounts = load.MaxAccounts + 1 },
+		fmt.Sprintf("size: %d", load.MinSize-1):         func(c *load.Config) { c.Size = load.MinSize - 1 },
+		fmt.Sprintf("size: %d", load.MaxSize+1):         func(c *load.Config) { c.Size = load.MaxSize + 1 },
+	} {
+		cfg := good
+		change(&cfg)
+		_, err := load.Run(t.Context(), cfg)
+		if want == "" {
+			if err != nil {
+				t.Error(err)
+			}
+			continue
+		}
+		if !errors.Is(err, load.ErrConfig) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+}

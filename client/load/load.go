@@ -1,0 +1,139 @@
+// Package load puts a chain under load and says what came of it: it signs real transfers between accounts of its own,
+// submits them at a rate (open loop) or with so many outstanding (closed loop), sees their commits in the commit stream,
+// and proves at the end that every acknowledged one was committed exactly once and that all balances add up.
+//
+// Latency is what a client sees, by its own clock: from the submission, in the open loop from the instant at which the
+// schedule wanted it, to the arrival of the block on the commit stream.
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cairnchain/cairn/client"
+)
+
+// Mode says what decides when a transaction is submitted.
+type Mode string
+
+// The modes.
+const (
+	Closed Mode = "closed" // a commit makes room for the next submission
+	Open   Mode = "open"   // a schedule, whatever the answers are
+)
+
+// Via is the API that transactions are submitted by.
+type Via string
+
+// The ways to submit.
+const (
+	GRPC Via = "grpc" // SubmitTransaction
+	REST Via = "rest" // POST /v1/transactions
+)
+
+// Limits of a Config.
+const (
+	MaxAccounts = 100_000
+	MaxWindow   = 50_000
+	MaxRate     = 1_000_000.0
+	MinSize     = 200 // bytes of a transaction; those with a long chain id are a little longer
+	MaxSize     = 400 // a memo fills up to 256 bytes
+	callsAtOnce = 256 // submissions under way at one endpoint; more wait, and their latency runs
+	accountRoom = 64  // pending transactions of one account; the account rests beyond it, below the mempool's 100
+	callTimeout = 10 * time.Second
+)
+
+// Config says what load to make. Zero fields mean their defaults where one is named.
+type Config struct {
+	Clients []*client.Client // nodes by gRPC; at least one; the first that answers is asked for accounts and commits
+	URLs    []string         // with Via REST: where to post, http://host:port
+	Labels  []string         // names of the places of submission, for the report
+
+	Via      Via           // default GRPC: to all Clients
+	Mode     Mode          // default Closed
+	Window   int           // Closed: outstanding transactions, in total; 1 to MaxWindow, and at most 64 per account
+	Rate     float64       // Open: transactions per second; above 0, up to MaxRate
+	Warmup   time.Duration // not measured, before Duration
+	Duration time.Duration // measured; 0: until Count
+	Count    uint64        // submissions after which the run ends; 0: no such end
+	Drain    time.Duration // longest wait for the commits that are missing at the end; default DefaultDrain
+
+	Accounts int            // 2 to MaxAccounts; accounts of a seed are the same on every run
+	Seed     uint64         // of the accounts; two runs at once on a chain need different ones
+	Size     int            // bytes of a transaction as carried, MinSize to MaxSize, about; default DefaultSize
+	Bank     *client.Wallet // pays for the accounts; nil: the faucet does
+
+	Progress func(Progress) // called once a second while submitting and waiting; nil: never
+}
+
+// Defaults of a Config.
+const (
+	DefaultSize  = 256
+	DefaultDrain = 30 * time.Second
+)
+
+// ErrConfig says that a Config asks for what cannot be; what wraps it names the field.
+var ErrConfig = errors.New("load")
+
+// ErrFunds says that the accounts could not be funded; what wraps it says what to do.
+var ErrFunds = errors.New("the accounts cannot be funded")
+
+// ErrStream says that no node streams commits any more, so nothing can be measured.
+var ErrStream = errors.New("no node streams its commits")
+
+// ErrBusy says that accounts have pending transactions of somebody else.
+var ErrBusy = errors.New("accounts of this seed are in use")
+
+func (c Config) complete() (Config, error) {
+	if c.Via == "" {
+		c.Via = GRPC
+	}
+	if c.Mode == "" {
+		c.Mode = Closed
+	}
+	if c.Size == 0 {
+		c.Size = DefaultSize
+	}
+	if c.Drain == 0 {
+		c.Drain = DefaultDrain
+	}
+	for _, check := range []struct {
+		ok   bool
+		what string
+	}{
+		{len(c.Clients) > 0, "endpoints: none"},
+		{c.Via == GRPC || c.Via == REST, fmt.Sprintf("via: %q is neither grpc nor rest", c.Via)},
+		{c.Via != REST || len(c.URLs) > 0, "endpoints: rest needs URLs to post to"},
+		{c.Mode == Closed || c.Mode == Open, fmt.Sprintf("mode: %q is neither closed nor open", c.Mode)},
+		{c.Mode != Closed || (c.Window >= 1 && c.Window <= MaxWindow), fmt.Sprintf("window: %d is not in 1…%d", c.Window, MaxWindow)},
+		{c.Mode != Open || (c.Rate > 0 && c.Rate <= MaxRate), fmt.Sprintf("rate: %v is not above 0 and up to %v", c.Rate, MaxRate)},
+		{c.Duration > 0 || c.Count > 0, "duration: must be above 0"},
+		{c.Duration >= 0 && c.Warmup >= 0 && c.Drain > 0, "duration, warmup, drain: negative"},
+		{c.Accounts >= 2 && c.Accounts <= MaxAccounts, fmt.Sprintf("accounts: %d is not in 2…%d", c.Accounts, MaxAccounts)},
+		{c.Size >= MinSize && c.Size <= MaxSize, fmt.Sprintf("size: %d is not in %d…%d bytes", c.Size, MinSize, MaxSize)},
+	} {
+		if !check.ok {
+			return c, fmt.Errorf("%w: %s", ErrConfig, check.what)
+		}
+	}
+	return c, nil
+}
+
+// Run makes the load and reports. When ctx ends while transactions are submitted, Run submits no more, waits for the
+// commits that are missing and reports as at any other end; before that it returns ctx's error. A report is also given
+// when transactions were lost: Report.Err says so.
+//
+// Expected errors: ErrConfig, ErrFunds, ErrBusy, ErrStream, *client.Error.
+func Run(ctx context.Context, cfg Config) (*Report, error) {
+	cfg, err := cfg.complete()
+	if err != nil {
+		return nil, err
+	}
+	r := &run{cfg: cfg}
+	if err := r.prepare(ctx); err != nil {
+		return nil, err
+	}
+	return r.measure(ctx)
+}

@@ -1,0 +1,156 @@
+package load
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
+)
+
+// drain waits until everything acknowledged is committed, or for the time it has, or until the stream has ended.
+func (r *run) drain(followed chan error) {
+	timer := time.NewTimer(r.cfg.Drain)
+	defer timer.Stop()
+	select {
+	case <-r.tracker.settle():
+	case <-timer.C:
+	case err := <-followed:
+		followed <- err
+	}
+}
+
+// lookUp asks all nodes about every acknowledged transaction that the stream did not show, and returns how many of
+// those that no node knows to be committed or dropped are still pending.
+func (r *run) lookUp(ctx context.Context, unfollow context.CancelFunc, followed chan error) (stillPending uint64) {
+	missing := r.tracker.missing()
+	if len(missing) == 0 {
+		return 0
+	}
+	// From here on the books go by what the nodes answer.
+	unfollow()
+	followed <- <-followed
+	var (
+		mu    sync.Mutex
+		found []*cairnv1.Transaction
+	)
+	group := &errgroup.Group{}
+	group.SetLimit(readsAtOnce)
+	for _, s := range r.tracker.missing() {
+		group.Go(func() error {
+			tx := r.ask(ctx, s.id)
+			mu.Lock()
+			defer mu.Unlock()
+			switch state := tx.GetState(); state {
+			case cairnv1.TransactionState_COMMITTED:
+				found = append(found, tx)
+			case cairnv1.TransactionState_PENDING:
+				stillPending++
+			case cairnv1.TransactionState_REJECTED, cairnv1.TransactionState_EXPIRED, cairnv1.TransactionState_REPLACED:
+				r.tracker.drop(s, state.String())
+			default: // nobody knows it
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // no error is returned
+	slices.SortFunc(found, func(a, b *cairnv1.Transaction) int {
+		return cmp.Or(cmp.Compare(a.GetHeight(), b.GetHeight()), cmp.Compare(a.GetIndex(), b.GetIndex()))
+	})
+	r.tracker.commit(&cairnv1.Block{Transactions: found}, time.Now())
+	return stillPending
+}
+
+// ask asks all nodes about a transaction: that it is committed prevails, then that it is pending, then that it was
+// dropped. Nil: no node knows it.
+func (r *run) ask(ctx context.Context, id string) (best *cairnv1.Transaction) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	for _, c := range r.cfg.Clients {
+		tx, err := c.Transaction(ctx, id)
+		if err != nil {
+			continue
+		}
+		switch tx.GetState() {
+		case cairnv1.TransactionState_COMMITTED:
+			return tx
+		case cairnv1.TransactionState_PENDING:
+			best = tx
+		default:
+			if best == nil {
+				best = tx
+			}
+		}
+	}
+	return best
+}
+
+// bookTries is how often an account is read until it agrees with our books, which may be a block ahead or behind.
+const (
+	bookTries = 20
+	bookPause = 100 * time.Millisecond
+)
+
+// checkBooks compares balance and sequence of every account with what the commits of this run make of them.
+func (r *run) checkBooks(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout+r.cfg.Drain)
+	defer cancel()
+	group := &errgroup.Group{}
+	group.SetLimit(readsAtOnce)
+	for i := range r.accounts {
+		group.Go(func() error {
+			r.checkBook(ctx, r.accounts[i])
+			return nil
+		})
+	}
+	_ = group.Wait() // no error is returned
+}
+
+func (r *run) checkBook(ctx context.Context, a *account) {
+	var (
+		found             *cairnv1.Account
+		err               error
+		balance, sequence uint64
+	)
+	for try := range bookTries {
+		if try > 0 && sleep(ctx, bookPause) != nil {
+			break
+		}
+		found, err = r.readAnywhere(ctx, a.address, try)
+		balance, sequence = r.tracker.book(a)
+		if err == nil && found.GetBalance() == balance && found.GetSequence() == sequence {
+			return
+		}
+	}
+	if err != nil {
+		r.tracker.note("account %s cannot be read: %v", a.address, err)
+		return
+	}
+	r.tracker.note("account %s has balance %d and sequence %d at height %d; by its commits it should have %d and %d", a.address,
+		found.GetBalance(), found.GetSequence(), found.GetHeight(), balance, sequence)
+}
+
+// readAnywhere reads an account from one node after another, try by try.
+func (r *run) readAnywhere(ctx context.Context, address string, try int) (*cairnv1.Account, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return r.cfg.Clients[try%len(r.cfg.Clients)].Account(ctx, address)
+}
+
+// book is what an account should have.
+func (t *tracker) book(a *account) (balance, sequence uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return a.balance, a.sequence
+}
+
+// note is problem for callers that do not hold the lock.
+func (t *tracker) note(format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.problem(format, args...)
+}
