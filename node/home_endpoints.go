@@ -82,10 +82,16 @@ type ClientHome struct {
 	Prefix   string // of addresses
 	PlainOK  bool   // the folder is a devnet's, whose keys may be plain
 	endpoint func() (string, error)
+	nodes    func() ([]RunningNode, error)
 }
 
 // RPC is the gRPC endpoint of the first node, host:port. ErrNotRunning and ErrNoHome are expected.
 func (c ClientHome) RPC() (string, error) { return c.endpoint() }
+
+// Nodes are the nodes of the folder: all of a network's, else the one. They need not run. Of a network whose nodes are
+// processes of their own the settings say where, and Metrics and Home are empty. ErrNotRunning and ErrNoHome are
+// expected.
+func (c ClientHome) Nodes() ([]RunningNode, error) { return c.nodes() }
 
 // FindClientHome looks at a folder for client commands: one of a devnet or testnet, or of a node, or of wallets only.
 // A folder that does not exist is one of wallets only, without any.
@@ -100,6 +106,10 @@ func FindClientHome(dir string) ClientHome {
 			return "", fmt.Errorf("%w: %s is neither of a devnet nor of a node; run cairn devnet, or give --home or --rpc",
 				ErrNoHome, dir)
 		}
+		c.nodes = func() ([]RunningNode, error) {
+			_, err := c.endpoint()
+			return nil, err
+		}
 		return c
 	}
 	c.ChainID, c.Prefix = h.chain()
@@ -107,6 +117,13 @@ func FindClientHome(dir string) ClientHome {
 		c.Wallets, c.PlainOK = n.Wallets(), n.Kind == Devnet
 	}
 	c.endpoint = h.endpoint
+	c.nodes = func() ([]RunningNode, error) {
+		n, err := h.located()
+		if err != nil {
+			return nil, err
+		}
+		return []RunningNode{n}, nil
+	}
 	return c
 }
 
@@ -116,30 +133,68 @@ func (n *Network) clientHome() ClientHome {
 	return ClientHome{
 		Wallets: n.Wallets(), ChainID: n.ChainID, Prefix: prefix, PlainOK: n.Kind == Devnet,
 		endpoint: func() (string, error) {
-			running, err := loadEndpoints(n.Dir)
-			switch {
-			case err == nil:
-				return running.Nodes[0].RPC, nil
-			case n.Kind == Devnet && errors.Is(err, fs.ErrNotExist):
-				return "", fmt.Errorf("the devnet in %s is %w; start it with cairn devnet", n.Dir, ErrNotRunning)
-			case n.Kind == Devnet:
+			if n.Kind == Testnet {
+				return first.endpoint()
+			}
+			nodes, err := n.located()
+			if err != nil {
 				return "", err
 			}
-			return first.endpoint()
+			return nodes[0].RPC, nil
 		},
+		nodes: n.located,
 	}
 }
 
-// endpoint is where the node of this home is reached: where it says it runs, else where its settings put it.
+// located says where all nodes are reached.
+func (n *Network) located() ([]RunningNode, error) {
+	running, err := loadEndpoints(n.Dir)
+	switch {
+	case err == nil:
+		return running.Nodes, nil
+	case n.Kind == Devnet && errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("the devnet in %s is %w; start it with cairn devnet", n.Dir, ErrNotRunning)
+	case n.Kind == Devnet:
+		return nil, err
+	}
+	nodes := make([]RunningNode, len(n.Nodes))
+	for i, home := range n.Homes() {
+		if nodes[i], err = home.located(); err != nil {
+			return nil, err
+		}
+	}
+	return nodes, nil
+}
+
+// endpoint is where the node of this home is reached by gRPC.
 func (h Home) endpoint() (string, error) {
+	n, err := h.located()
+	return n.RPC, err
+}
+
+// located says where the node of this home is reached: where it says it runs, else where its settings put it.
+func (h Home) located() (RunningNode, error) {
 	if running, err := loadEndpoints(string(h)); err == nil {
-		return running.Nodes[0].RPC, nil
+		return running.Nodes[0], nil
 	}
 	s, err := LoadSettings(h.SettingsFile(), nil)
 	if err != nil {
-		return "", err
+		return RunningNode{}, err
 	}
-	host, port, err := net.SplitHostPort(s.RPC.Address)
+	n := RunningNode{Name: s.Node.Name}
+	if n.RPC, err = h.reachable(s.RPC.Address); err != nil {
+		return RunningNode{}, err
+	}
+	// Without REST a node can still be asked by gRPC.
+	if rest, err := h.reachable(s.REST.Address); err == nil {
+		n.REST = "http://" + rest
+	}
+	return n, nil
+}
+
+// reachable is how a listener's address is reached from this machine.
+func (h Home) reachable(address string) (string, error) {
+	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return "", err
 	}

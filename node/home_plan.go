@@ -20,6 +20,10 @@ const (
 	minimumFee    = 1
 )
 
+// devnetSubmitRate is what one address may submit per second to a node of a new devnet, and at once: as good as no
+// limit. All clients of a devnet share the loopback address, load generators among them.
+const devnetSubmitRate = 1_000_000
+
 // DefaultValidators is the size of a network that nobody chose another one for: the least that survives a fault.
 const DefaultValidators = 4
 
@@ -149,6 +153,7 @@ func (p *networkPlan) settings(i int) Settings {
 	p.opts.Ports.Apply(&s, p.opts.Host, i)
 	if p.opts.Kind == Devnet {
 		s.REST.CORSOrigins = gateway.LocalOrigins()
+		s.RPC.SubmitRate, s.RPC.SubmitBurst = devnetSubmitRate, devnetSubmitRate
 	}
 	for j, key := range p.validators {
 		if j != i {

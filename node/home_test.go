@@ -88,7 +88,8 @@ func checkHome(t *testing.T, home Home, i int) *consensus.Genesis {
 		t.Fatal(err)
 	}
 	if s.Node.Name != member.Name || s.RPC.Address != fmt.Sprintf("127.0.0.1:%d", 9090+i) ||
-		s.Peer.Address != fmt.Sprintf("127.0.0.1:%d", 7070+i) || len(s.REST.CORSOrigins) == 0 || len(s.Peers) != 3 {
+		s.Peer.Address != fmt.Sprintf("127.0.0.1:%d", 7070+i) || len(s.REST.CORSOrigins) == 0 || len(s.Peers) != 3 ||
+		s.RPC.SubmitRate != devnetSubmitRate || s.RPC.SubmitBurst != devnetSubmitRate {
 		t.Errorf("%+v", s)
 	}
 	for _, p := range s.Peers {
@@ -311,6 +312,22 @@ func TestFindClientHome(t *testing.T) {
 	endpoint(devnet, "", ErrNotRunning)
 	endpoint(testnet, "127.0.0.1:9090", nil)
 	endpoint(filepath.Join(testnet, "node1"), "127.0.0.1:9091", nil)
+	nodes := func(dir, want string, wantErr error) {
+		t.Helper()
+		var got []string
+		all, err := FindClientHome(dir).Nodes()
+		for _, n := range all {
+			got = append(got, n.Name+" "+n.RPC+" "+n.REST)
+		}
+		if strings.Join(got, ", ") != want || !errors.Is(err, wantErr) {
+			t.Errorf("%s: %q, %v; want %q, %v", dir, got, err, want, wantErr)
+		}
+	}
+	node0, node1 := "node0 127.0.0.1:9090 http://127.0.0.1:8080", "node1 127.0.0.1:9091 http://127.0.0.1:8081"
+	nodes(devnet, "", ErrNotRunning)
+	nodes(testnet, node0+", "+node1, nil)
+	nodes(filepath.Join(testnet, "node1"), node1, nil)
+	nodes(filepath.Join(dir, "nothing"), "", ErrNoHome)
 	endpoint(filepath.Join(dir, "nothing"), "", ErrNoHome)
 
 	running := Running{ChainID: "x", Nodes: []RunningNode{{Name: "node0", RPC: "127.0.0.1:4444"}}}
@@ -321,6 +338,7 @@ func TestFindClientHome(t *testing.T) {
 			}
 		}
 		endpoint(home, "127.0.0.1:4444", nil)
+		nodes(home, "node0 127.0.0.1:4444 ", nil)
 		for range 2 {
 			if err := RemoveEndpoints(home); err != nil {
 				t.Fatal(err)

@@ -64,6 +64,29 @@ func (r *run) prepare(ctx context.Context) error {
 		}
 	}
 	r.tracker = newTracker(r.accounts)
+	height := uint64(0)
+	for _, a := range all {
+		height = max(height, a.GetHeight())
+	}
+	return r.awaitHeight(ctx, height)
+}
+
+// awaitHeight waits until every place of submission knows what the accounts were given, by the height at which they had
+// it. One that does not answer or lags for long is left to the run to find out about.
+func (r *run) awaitHeight(ctx context.Context, height uint64) error {
+	for place := range r.submitter.places() {
+		for range idleTries {
+			call, cancel := context.WithTimeout(ctx, callTimeout)
+			has, err := r.submitter.height(call, place)
+			cancel()
+			if err != nil || has >= height {
+				break
+			}
+			if err := sleep(ctx, idlePause/4); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

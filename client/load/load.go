@@ -99,26 +99,41 @@ func (c Config) complete() (Config, error) {
 	if c.Drain == 0 {
 		c.Drain = DefaultDrain
 	}
-	for _, check := range []struct {
-		ok   bool
-		what string
-	}{
-		{len(c.Clients) > 0, "endpoints: none"},
-		{c.Via == GRPC || c.Via == REST, fmt.Sprintf("via: %q is neither grpc nor rest", c.Via)},
-		{c.Via != REST || len(c.URLs) > 0, "endpoints: rest needs URLs to post to"},
-		{c.Mode == Closed || c.Mode == Open, fmt.Sprintf("mode: %q is neither closed nor open", c.Mode)},
-		{c.Mode != Closed || (c.Window >= 1 && c.Window <= MaxWindow), fmt.Sprintf("window: %d is not in 1…%d", c.Window, MaxWindow)},
-		{c.Mode != Open || (c.Rate > 0 && c.Rate <= MaxRate), fmt.Sprintf("rate: %v is not above 0 and up to %v", c.Rate, MaxRate)},
-		{c.Duration > 0 || c.Count > 0, "duration: must be above 0"},
-		{c.Duration >= 0 && c.Warmup >= 0 && c.Drain > 0, "duration, warmup, drain: negative"},
-		{c.Accounts >= 2 && c.Accounts <= MaxAccounts, fmt.Sprintf("accounts: %d is not in 2…%d", c.Accounts, MaxAccounts)},
-		{c.Size >= MinSize && c.Size <= MaxSize, fmt.Sprintf("size: %d is not in %d…%d bytes", c.Size, MinSize, MaxSize)},
-	} {
-		if !check.ok {
-			return c, fmt.Errorf("%w: %s", ErrConfig, check.what)
-		}
+	return c, errors.Join(c.checkLoop(), c.checkRest())
+}
+
+// checkLoop checks what says where and how fast to submit.
+func (c Config) checkLoop() error {
+	switch {
+	case len(c.Clients) == 0:
+		return fmt.Errorf("%w: endpoints: none", ErrConfig)
+	case c.Via != GRPC && c.Via != REST:
+		return fmt.Errorf("%w: via: %q is neither grpc nor rest", ErrConfig, c.Via)
+	case c.Via == REST && len(c.URLs) == 0:
+		return fmt.Errorf("%w: endpoints: rest needs URLs to post to", ErrConfig)
+	case c.Mode != Closed && c.Mode != Open:
+		return fmt.Errorf("%w: mode: %q is neither closed nor open", ErrConfig, c.Mode)
+	case c.Mode == Closed && (c.Window < 1 || c.Window > MaxWindow):
+		return fmt.Errorf("%w: window: %d is not in 1…%d", ErrConfig, c.Window, MaxWindow)
+	case c.Mode == Open && !(c.Rate > 0 && c.Rate <= MaxRate): // not a number is neither
+		return fmt.Errorf("%w: rate: %v is not above 0 and up to %v", ErrConfig, c.Rate, MaxRate)
 	}
-	return c, nil
+	return nil
+}
+
+// checkRest checks how long and between whom.
+func (c Config) checkRest() error {
+	switch {
+	case c.Duration < 0 || c.Warmup < 0 || c.Drain < 0:
+		return fmt.Errorf("%w: duration, warmup, drain: negative", ErrConfig)
+	case c.Duration == 0 && c.Count == 0:
+		return fmt.Errorf("%w: duration: must be above 0 where no count ends the run", ErrConfig)
+	case c.Accounts < 2 || c.Accounts > MaxAccounts:
+		return fmt.Errorf("%w: accounts: %d is not in 2…%d", ErrConfig, c.Accounts, MaxAccounts)
+	case c.Size < MinSize || c.Size > MaxSize:
+		return fmt.Errorf("%w: size: %d is not in %d…%d bytes", ErrConfig, c.Size, MinSize, MaxSize)
+	}
+	return nil
 }
 
 // Run makes the load and reports. When ctx ends while transactions are submitted, Run submits no more, waits for the

@@ -15,14 +15,18 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
 	"github.com/cairnchain/cairn/client"
 )
 
-// submitter posts a transaction at a place and does not wait for its commit. Errors are *client.Error.
+// submitter knows the places of submission. Errors are *client.Error.
 type submitter interface {
+	// submit posts a transaction and does not wait for its commit.
 	submit(ctx context.Context, place int, s *client.Signed) error
+	// height is the committed one of the node there.
+	height(ctx context.Context, place int) (uint64, error)
 	places() int
 }
 
@@ -36,6 +40,11 @@ func (g grpcSubmitter) submit(ctx context.Context, place int, s *client.Signed) 
 		return err
 	}
 	return taken(answer.GetState(), answer.GetRejection().GetReason())
+}
+
+func (g grpcSubmitter) height(ctx context.Context, place int) (uint64, error) {
+	status, err := g[place].Status(ctx)
+	return status.GetHeight(), err
 }
 
 // taken makes an error of a transaction that the node remembers as dropped.
@@ -73,7 +82,22 @@ func (r *restSubmitter) submit(ctx context.Context, place int, s *client.Signed)
 	if err != nil {
 		panic(fmt.Sprintf("load: %v", err)) // strings marshal
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.urls[place]+"/v1/transactions", bytes.NewReader(body))
+	var answer cairnv1.SubmitTransactionResponse
+	if err := r.call(ctx, http.MethodPost, r.urls[place]+"/v1/transactions", body, &answer); err != nil {
+		return err
+	}
+	return taken(answer.GetState(), answer.GetRejection().GetReason())
+}
+
+func (r *restSubmitter) height(ctx context.Context, place int) (uint64, error) {
+	var status cairnv1.NodeStatus
+	err := r.call(ctx, http.MethodGet, r.urls[place]+"/v1/status", nil, &status)
+	return status.GetHeight(), err
+}
+
+// call reads the answer of a request into a message.
+func (r *restSubmitter) call(ctx context.Context, method, url string, body []byte, answer proto.Message) error {
+	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return &client.Error{Code: codes.InvalidArgument, Message: err.Error()}
 	}
@@ -87,10 +111,10 @@ func (r *restSubmitter) submit(ctx context.Context, place int, s *client.Signed)
 	if err != nil {
 		return &client.Error{Code: codes.Unavailable, Message: err.Error()}
 	}
-	return parseAnswer(response.StatusCode, raw)
+	return parseAnswer(response.StatusCode, raw, answer)
 }
 
-func parseAnswer(code int, raw []byte) error {
+func parseAnswer(code int, raw []byte, answer proto.Message) error {
 	if code != http.StatusOK {
 		var st spb.Status
 		if err := protojson.Unmarshal(raw, &st); err != nil || st.GetCode() == 0 {
@@ -98,11 +122,10 @@ func parseAnswer(code int, raw []byte) error {
 		}
 		return client.FromError(status.ErrorProto(&st))
 	}
-	var answer cairnv1.SubmitTransactionResponse
-	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(raw, &answer); err != nil {
+	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(raw, answer); err != nil {
 		return &client.Error{Code: codes.Unavailable, Message: "the answer cannot be read: " + err.Error()}
 	}
-	return taken(answer.GetState(), answer.GetRejection().GetReason())
+	return nil
 }
 
 // refusal is what an error of a submission means.

@@ -12,6 +12,7 @@ import (
 
 	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
 	"github.com/cairnchain/cairn/client"
+	"github.com/cairnchain/cairn/client/load"
 	"github.com/cairnchain/cairn/node"
 	"github.com/cairnchain/cairn/node/keys"
 )
@@ -32,6 +33,8 @@ var (
 	exitRejected    = exit{4, "the node or the chain refused, or the transaction failed", ""}
 	exitUnavailable = exit{5, "no answer, or none in time",
 		"is the node running? Start one with cairn devnet, or name it with --home or --rpc"}
+	exitLost = exit{6, "load: an acknowledged transaction was lost, or the accounts do not add up",
+		"keep the nodes' folders and logs: this should never happen while fewer than a third of the validators fail"}
 	exitLocked   = exit{10, "start: another process uses the folder", "stop that process; cairn status asks a node that runs"}
 	exitNoSafety = exit{11, "start: the safety record is missing", ""}
 	exitDamaged  = exit{12, "start: both copies of the safety record are damaged", ""}
@@ -47,7 +50,7 @@ var (
 )
 
 var exits = []exit{
-	exitOK, exitFailure, exitUsage, exitNotFound, exitRejected, exitUnavailable, exitLocked, exitNoSafety, exitDamaged,
+	exitOK, exitFailure, exitUsage, exitNotFound, exitRejected, exitUnavailable, exitLost, exitLocked, exitNoSafety, exitDamaged,
 	exitWrongKey, exitChain, exitNewer, exitCorrupt, exitPort, exitHome, exitSettings, exitGenesis, exitKey,
 }
 
@@ -111,7 +114,7 @@ func exitOf(err error) exit {
 		return exitNotFound
 	case errors.Is(err, node.ErrNotRunning):
 		return exit{exitUnavailable.Code, exitUnavailable.Meaning, ""} // the error says what to do
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, load.ErrStream):
 		return exitUnavailable
 	}
 	if known, ok := refusalExits[node.RefusalOf(err)]; ok {
