@@ -41,7 +41,10 @@ type fakeNode struct {
 	commit func(n int) int
 	fate   cairnv1.TransactionState_Value // what is said of those that are not committed; 0: not found
 
+	shortStreams int // the first so many streams end after one block
+
 	mu        sync.Mutex
+	streams   int
 	submitted int
 	taken     int
 	blocks    []*cairnv1.Transaction
@@ -93,6 +96,10 @@ func (f *fakeNode) GetTransaction(_ context.Context, req *cairnv1.GetTransaction
 }
 
 func (f *fakeNode) StreamCommits(req *cairnv1.StreamCommitsRequest, s grpc.ServerStreamingServer[cairnv1.StreamCommitsResponse]) error {
+	f.mu.Lock()
+	f.streams++
+	short := f.streams <= f.shortStreams
+	f.mu.Unlock()
 	for next := req.GetFromHeight(); ; {
 		f.mu.Lock()
 		changed, blocks := f.changed, f.blocks
@@ -103,6 +110,9 @@ func (f *fakeNode) StreamCommits(req *cairnv1.StreamCommitsRequest, s grpc.Serve
 				Height: height, Transactions: blocks[height-1 : height],
 			}}); err != nil {
 				return err
+			}
+			if short {
+				return status.Error(codes.Unavailable, "gone")
 			}
 		}
 		select {
@@ -231,6 +241,20 @@ func TestCommittedTwice(t *testing.T) {
 	report := node.run(t, open(20))
 	if err := report.Err(); !errors.Is(err, load.ErrBooks) || report.Unexpected != 1 || report.Committed != 20 {
 		t.Errorf("%v: %+v", err, report)
+	}
+}
+
+// A stream that is lost goes on where it was: no commit is missed.
+func TestStreamIsLost(t *testing.T) {
+	node := &fakeNode{commit: once, shortStreams: 2}
+	cfg := open(20)
+	cfg.Clients, cfg.Accounts, cfg.Drain = []*client.Client{node.start(t)}, 4, time.Minute
+	report, err := load.Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := report.Err(); err != nil || report.Committed != 20 || node.streams != 3 {
+		t.Errorf("%v, %d streams: %+v", err, node.streams, report)
 	}
 }
 

@@ -150,5 +150,6 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
+	defer r.submitter.close()
 	return r.measure(ctx)
 }

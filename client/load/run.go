@@ -51,13 +51,20 @@ func (r *run) measure(ctx context.Context) (*Report, error) {
 	})
 	start := time.Now()
 	from := start.Add(r.cfg.Warmup)
-	r.tracker.window(from, time.Time{})
+	end := time.Time{}
+	if r.cfg.Duration > 0 {
+		end = from.Add(r.cfg.Duration)
+	}
+	r.tracker.window(from, end)
 	group.Go(func() error {
 		r.showProgress(following, start)
 		return nil
 	})
-	r.drive(submitting, start)
+	r.drive(submitting, start, end)
 	until := time.Now()
+	if !end.IsZero() && end.Before(until) {
+		until = end // the last answers took longer
+	}
 	r.tracker.window(from, until)
 	r.drain(followed)
 	lost := r.lookUp(context.WithoutCancel(ctx), unfollow, followed)
@@ -77,11 +84,12 @@ func (r *run) height(ctx context.Context) (uint64, error) {
 	return status.GetHeight(), err
 }
 
-// drive submits until the duration or the count is over, or ctx ends, and returns when all is answered.
-func (r *run) drive(ctx context.Context, start time.Time) {
-	if r.cfg.Duration > 0 {
+// drive submits from start until end, unless that is zero, or until the count is reached or ctx ends, and returns when
+// all is answered.
+func (r *run) drive(ctx context.Context, start, end time.Time) {
+	if !end.IsZero() {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, start.Add(r.cfg.Warmup+r.cfg.Duration))
+		ctx, cancel = context.WithDeadline(ctx, end)
 		defer cancel()
 	}
 	loops, loop := r.cfg.Window, r.closedLoop

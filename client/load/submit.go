@@ -28,11 +28,15 @@ type submitter interface {
 	// height is the committed one of the node there.
 	height(ctx context.Context, place int) (uint64, error)
 	places() int
+	// close gives up the connections that are its own.
+	close()
 }
 
 type grpcSubmitter []*client.Client
 
 func (g grpcSubmitter) places() int { return len(g) }
+
+func (grpcSubmitter) close() {} // the caller's
 
 func (g grpcSubmitter) submit(ctx context.Context, place int, s *client.Signed) error {
 	answer, err := g[place].Submit(ctx, s, 0)
@@ -71,6 +75,8 @@ func newRESTSubmitter(urls []string) *restSubmitter {
 
 func (r *restSubmitter) places() int { return len(r.urls) }
 
+func (r *restSubmitter) close() { r.client.CloseIdleConnections() }
+
 // maxAnswerBytes is how much of an answer is read.
 const maxAnswerBytes = 64 << 10
 
@@ -82,26 +88,30 @@ func (r *restSubmitter) submit(ctx context.Context, place int, s *client.Signed)
 	if err != nil {
 		panic(fmt.Sprintf("load: %v", err)) // strings marshal
 	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.urls[place]+"/v1/transactions", bytes.NewReader(body))
+	if err != nil {
+		return &client.Error{Code: codes.InvalidArgument, Message: err.Error()}
+	}
+	request.Header.Set("Content-Type", "application/json")
 	var answer cairnv1.SubmitTransactionResponse
-	if err := r.call(ctx, http.MethodPost, r.urls[place]+"/v1/transactions", body, &answer); err != nil {
+	if err := r.call(request, &answer); err != nil {
 		return err
 	}
 	return taken(answer.GetState(), answer.GetRejection().GetReason())
 }
 
 func (r *restSubmitter) height(ctx context.Context, place int) (uint64, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.urls[place]+"/v1/status", nil)
+	if err != nil {
+		return 0, &client.Error{Code: codes.InvalidArgument, Message: err.Error()}
+	}
 	var status cairnv1.NodeStatus
-	err := r.call(ctx, http.MethodGet, r.urls[place]+"/v1/status", nil, &status)
+	err = r.call(request, &status)
 	return status.GetHeight(), err
 }
 
 // call reads the answer of a request into a message.
-func (r *restSubmitter) call(ctx context.Context, method, url string, body []byte, answer proto.Message) error {
-	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
-	if err != nil {
-		return &client.Error{Code: codes.InvalidArgument, Message: err.Error()}
-	}
-	request.Header.Set("Content-Type", "application/json")
+func (r *restSubmitter) call(request *http.Request, answer proto.Message) error {
 	response, err := r.client.Do(request)
 	if err != nil {
 		return &client.Error{Code: codes.Unavailable, Message: err.Error()}
