@@ -44,7 +44,7 @@ func network(t *testing.T) (node.Running, []*client.Client) {
 	case running := <-ready:
 		var clients []*client.Client
 		for _, n := range running.Nodes {
-			c, err := client.Dial(n.RPC)
+			c, err := load.Dial(n.RPC)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -310,6 +310,8 @@ func TestConfig(t *testing.T) {
 		"via":       func(c *load.Config) { c.Via = "pigeon" },
 		"window: 0": func(c *load.Config) { c.Window = 0 },
 		fmt.Sprintf("window: %d", load.MaxWindow+1): func(c *load.Config) { c.Window = load.MaxWindow + 1 },
+		"calls: -1": func(c *load.Config) { c.Calls = -1 },
+		fmt.Sprintf("calls: %d", load.MaxCalls+1): func(c *load.Config) { c.Calls = load.MaxCalls + 1 },
 		"rate: 0":     func(c *load.Config) { c.Mode = load.Open },
 		"rate: 1.0":   func(c *load.Config) { c.Mode, c.Rate = load.Open, load.MaxRate+0.5 },
 		"duration":    func(c *load.Config) { c.Count = 0 },

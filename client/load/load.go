@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/cairnchain/cairn/client"
 )
 
@@ -38,22 +40,23 @@ const (
 	MaxAccounts = 100_000
 	MaxWindow   = 50_000
 	MaxRate     = 1_000_000.0
-	MinSize     = 200 // bytes of a transaction; those with a long chain id are a little longer
-	MaxSize     = 400 // a memo fills up to 256 bytes
-	callsAtOnce = 256 // submissions under way at one endpoint; more wait, and their latency runs
-	accountRoom = 64  // pending transactions of one account; the account rests beyond it, below the mempool's 100
+	MinSize     = 200  // bytes of a transaction; those with a long chain id are a little longer
+	MaxSize     = 400  // a memo fills up to 256 bytes
+	MaxCalls    = 1000 // below what a node takes at once
+	accountRoom = 64   // pending transactions of one account; the account rests beyond it, below the mempool's 100
 	callTimeout = 10 * time.Second
 )
 
 // Config says what load to make. Zero fields mean their defaults where one is named.
 type Config struct {
-	Clients []*client.Client // nodes by gRPC; at least one; the first that answers is asked for accounts and commits
+	Clients []*client.Client // nodes by gRPC, made by Dial; at least one; the first that answers is asked for accounts and commits
 	URLs    []string         // with Via REST: where to post, http://host:port
 	Labels  []string         // names of the places of submission, for the report
 
 	Via      Via           // default GRPC: to all Clients
 	Mode     Mode          // default Closed
 	Window   int           // Closed: outstanding transactions, in total; 1 to MaxWindow, and at most 64 per account
+	Calls    int           // submissions under way at one endpoint, 1 to MaxCalls; more wait, and their latency runs; default DefaultCalls
 	Rate     float64       // Open: transactions per second; above 0, up to MaxRate
 	Warmup   time.Duration // not measured, before Duration
 	Duration time.Duration // measured; 0: until Count
@@ -68,8 +71,18 @@ type Config struct {
 	Progress func(Progress) // called once a second while submitting and waiting; nil: never
 }
 
+// window is how many bytes a node may send ahead: several full blocks. With less a block takes dozens of round trips to
+// arrive, each of which waits its turn on a busy host, and its transactions seem to commit seconds late.
+const window = 32 << 20
+
+// Dial makes a client as a Config needs it: client.Dial with room for full blocks to arrive in one go.
+func Dial(endpoint string) (*client.Client, error) {
+	return client.Dial(endpoint, grpc.WithStaticStreamWindowSize(window), grpc.WithStaticConnWindowSize(window))
+}
+
 // Defaults of a Config.
 const (
+	DefaultCalls = 64 // more overload a host that the nodes share, before the chain has its fill
 	DefaultSize  = 256
 	DefaultDrain = 30 * time.Second
 )
@@ -93,6 +106,9 @@ func (c Config) complete() (Config, error) {
 	if c.Mode == "" {
 		c.Mode = Closed
 	}
+	if c.Calls == 0 {
+		c.Calls = DefaultCalls
+	}
 	if c.Size == 0 {
 		c.Size = DefaultSize
 	}
@@ -115,6 +131,8 @@ func (c Config) checkLoop() error {
 		return fmt.Errorf("%w: mode: %q is neither closed nor open", ErrConfig, c.Mode)
 	case c.Mode == Closed && (c.Window < 1 || c.Window > MaxWindow):
 		return fmt.Errorf("%w: window: %d is not in 1…%d", ErrConfig, c.Window, MaxWindow)
+	case c.Calls < 1 || c.Calls > MaxCalls:
+		return fmt.Errorf("%w: calls: %d is not in 1…%d", ErrConfig, c.Calls, MaxCalls)
 	case c.Mode == Open && !(c.Rate > 0 && c.Rate <= MaxRate): // not a number is neither
 		return fmt.Errorf("%w: rate: %v is not above 0 and up to %v", ErrConfig, c.Rate, MaxRate)
 	}

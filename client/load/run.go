@@ -36,7 +36,7 @@ func (r *run) measure(ctx context.Context) (*Report, error) {
 	}
 	r.calls = make([]chan struct{}, r.submitter.places())
 	for i := range r.calls {
-		r.calls[i] = make(chan struct{}, callsAtOnce)
+		r.calls[i] = make(chan struct{}, r.cfg.Calls)
 	}
 	submitting, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -95,7 +95,7 @@ func (r *run) drive(ctx context.Context, start, end time.Time) {
 	loops, loop := r.cfg.Window, r.closedLoop
 	if r.cfg.Mode == Open {
 		r.pace = &pace{clock: realClock(), start: start, rate: r.cfg.Rate}
-		loops, loop = callsAtOnce*r.submitter.places(), r.openLoop
+		loops, loop = r.cfg.Calls*r.submitter.places(), r.openLoop
 	}
 	group := &errgroup.Group{}
 	for range loops {

@@ -67,9 +67,9 @@ type restSubmitter struct {
 	client *http.Client
 }
 
-func newRESTSubmitter(urls []string) *restSubmitter {
+func newRESTSubmitter(urls []string, calls int) *restSubmitter {
 	return &restSubmitter{urls, &http.Client{Transport: &http.Transport{
-		MaxIdleConns: callsAtOnce * len(urls), MaxIdleConnsPerHost: callsAtOnce, MaxConnsPerHost: callsAtOnce,
+		MaxIdleConns: calls * len(urls), MaxIdleConnsPerHost: calls, MaxConnsPerHost: calls,
 	}}}
 }
 

@@ -49,7 +49,7 @@ func TestRESTAnswers(t *testing.T) {
 			w.WriteHeader(test.status)
 			_, _ = io.WriteString(w, test.body)
 		}))
-		rest := newRESTSubmitter([]string{server.URL})
+		rest := newRESTSubmitter([]string{server.URL}, 1)
 		err := rest.submit(t.Context(), 0, &client.Signed{
 			Transaction: &cairnv1.SignedTransaction{Body: []byte{1, 2}, PublicKey: "aa", Signature: "bb"},
 		})
@@ -65,7 +65,7 @@ func TestRESTAnswers(t *testing.T) {
 			}
 		}
 	}
-	rest := newRESTSubmitter([]string{"http://127.0.0.1:0"})
+	rest := newRESTSubmitter([]string{"http://127.0.0.1:0"}, 1)
 	var call *client.Error
 	if err := rest.submit(t.Context(), 0, &client.Signed{}); !errors.As(err, &call) || call.Code != codes.Unavailable {
 		t.Errorf("nobody listens: %v", err)

@@ -57,6 +57,7 @@ func (c *cli) loadCommand() *cobra.Command {
 	flags.StringVar(&f.mode, "mode", string(load.Closed), "closed: --window transactions outstanding; open: --rate per second")
 	flags.IntVar(&f.cfg.Window, "window", 100, fmt.Sprintf("closed loop: outstanding transactions in total, 1 to %d, and at most 64 per account", load.MaxWindow))
 	flags.Float64Var(&f.cfg.Rate, "rate", 50, "open loop: transactions per second")
+	flags.IntVar(&f.cfg.Calls, "calls", load.DefaultCalls, fmt.Sprintf("submissions under way at one endpoint, 1 to %d; more wait, and their latency runs", load.MaxCalls))
 	flags.DurationVar(&f.cfg.Warmup, "warmup", 2*time.Second, "how long to submit before anything is measured")
 	flags.DurationVar(&f.cfg.Duration, "duration", 10*time.Second, "how long to measure; 0: until --count")
 	flags.Uint64Var(&f.cfg.Count, "count", 0, "end after so many submissions; 0: no such end")
@@ -136,7 +137,7 @@ func (f *loadFlags) config() (cfg load.Config, chainID string, err error) {
 		chainID = (&connection{cli: f.cli}).home().ChainID
 	}
 	for _, endpoint := range asked {
-		c, err := client.Dial(endpoint)
+		c, err := load.Dial(endpoint)
 		if err != nil {
 			return cfg, "", &usageError{err}
 		}
@@ -216,7 +217,7 @@ func (f *loadFlags) bank() (*client.Wallet, error) {
 
 // showLoad writes a line of progress.
 func (c *cli) showLoad(p load.Progress) {
-	latency := "warming up"
+	latency := "no latency yet"
 	if p.P50 > 0 {
 		latency = fmt.Sprintf("p50 %.1f ms  p99 %.1f ms", float64(p.P50.Microseconds())/1000, float64(p.P99.Microseconds())/1000)
 	}
