@@ -131,8 +131,6 @@ func (c Config) checkLoop() error {
 		return fmt.Errorf("%w: mode: %q is neither closed nor open", ErrConfig, c.Mode)
 	case c.Mode == Closed && (c.Window < 1 || c.Window > MaxWindow):
 		return fmt.Errorf("%w: window: %d is not in 1…%d", ErrConfig, c.Window, MaxWindow)
-	case c.Calls < 1 || c.Calls > MaxCalls:
-		return fmt.Errorf("%w: calls: %d is not in 1…%d", ErrConfig, c.Calls, MaxCalls)
 	case c.Mode == Open && !(c.Rate > 0 && c.Rate <= MaxRate): // not a number is neither
 		return fmt.Errorf("%w: rate: %v is not above 0 and up to %v", ErrConfig, c.Rate, MaxRate)
 	}
@@ -148,6 +146,8 @@ func (c Config) checkRest() error {
 		return fmt.Errorf("%w: duration: must be above 0 where no count ends the run", ErrConfig)
 	case c.Accounts < 2 || c.Accounts > MaxAccounts:
 		return fmt.Errorf("%w: accounts: %d is not in 2…%d", ErrConfig, c.Accounts, MaxAccounts)
+	case c.Calls < 1 || c.Calls > MaxCalls:
+		return fmt.Errorf("%w: calls: %d is not in 1…%d", ErrConfig, c.Calls, MaxCalls)
 	case c.Size < MinSize || c.Size > MaxSize:
 		return fmt.Errorf("%w: size: %d is not in %d…%d bytes", ErrConfig, c.Size, MinSize, MaxSize)
 	}
