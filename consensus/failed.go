@@ -19,7 +19,7 @@ type FailedAt struct {
 // FoldFailed returns Header.Failed of a block with this timestamp, given its parent's and the leaders of the rounds that
 // were skipped between the two (P39): those of the parent, unless FailureMemory is over, and the new ones. At least a
 // quorum of power is always left: when both are too many the old ones are forgotten, and when the new ones alone are, all
-// are. So a minority can never have others passed over that do not fail themselves.
+// are. That an honest leader does not lose its rounds to a minority, and so is not named, is the pacemaker's part (P33).
 //
 // The skipped must be members. The result is nil when nobody failed.
 func (s *ValidatorSet) FoldFailed(parent FailedAt, timestamp Timestamp, skipped []ValidatorID) []byte {
