@@ -56,7 +56,12 @@ type TxInfo struct {
 	Cost     uint64              // what it can take from the sender's balance at most, fee included
 	Balance  uint64              // the sender's balance in the state it was checked on
 	Expiry   consensus.Timestamp // refused in blocks of this time or later; 0 is never
+	Claim    Claim               // what Verify has to decide before any of this may be believed; nil: nothing
 }
+
+// Claim is what is dear to decide about a checked transaction and does not depend on state, such as its signature. Only
+// the App that made it looks inside.
+type Claim any
 
 // CodeOK is the code of a transaction that did what it asked for.
 const CodeOK uint32 = 0
@@ -139,8 +144,12 @@ type App interface {
 	// Genesis reads the application's part of the genesis document and returns the first state. An error says what is
 	// wrong with the document.
 	Genesis(document []byte) (Result, error)
-	// Check decides about admission to the mempool on a recent state. Advisory. A refusal is an *Rejection.
+	// Check decides about admission to the mempool on a recent state, as far as that is cheap. Advisory. A refusal is a
+	// *Rejection. The rest is the Claim of the TxInfo.
 	Check(s State, tx Tx) (TxInfo, error)
+	// Verify decides claims of Check together, which is cheaper than one by one: the refusals, nil for what holds, in the
+	// claims' order. What holds is remembered, so that Prepare and Execute need not decide it again.
+	Verify(claims []Claim) []*Rejection
 	// Prepare is the leader's filter: what of the candidates is valid in block h on s, in an order in which Execute
 	// accepts it. Kept and dropped together are the candidates.
 	Prepare(s State, h Header, candidates []Tx) (kept []Tx, dropped []Dropped, err error)
@@ -149,6 +158,18 @@ type App interface {
 	Execute(s State, b Block) (Result, error)
 	// Query answers a read in the application's own encoding. A refusal is a *Rejection.
 	Query(s State, request []byte) ([]byte, error)
+}
+
+// Admit is Check and Verify of a single transaction.
+func Admit(a App, s State, tx Tx) (TxInfo, error) {
+	info, err := a.Check(s, tx)
+	if err == nil && info.Claim != nil {
+		if rejection := a.Verify([]Claim{info.Claim})[0]; rejection != nil {
+			return TxInfo{}, rejection
+		}
+	}
+	info.Claim = nil
+	return info, err
 }
 
 // Reason is why a transaction or a query was refused: the closed list that the API maps to its error reasons.

@@ -143,7 +143,7 @@ func TestSignedTransfersPassTheLedger(t *testing.T) {
 	}
 	key, _ := hex.DecodeString(signed.Transaction.GetPublicKey())
 	sig, _ := hex.DecodeString(signed.Transaction.GetSignature())
-	info, err := l.Check(state, slices.Concat(key, sig, signed.Transaction.GetBody()))
+	info, err := app.Admit(l, state, slices.Concat(key, sig, signed.Transaction.GetBody()))
 	if err != nil {
 		t.Fatal(err)
 	}

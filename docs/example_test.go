@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
+	"github.com/cairnchain/cairn/app"
 	"github.com/cairnchain/cairn/app/ledger"
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/signature"
@@ -210,7 +211,7 @@ func TestWorkedExampleByTheLedger(t *testing.T) {
 	for _, c := range genesis.Changes {
 		state[string(c.Key)] = c.Value
 	}
-	info, err := chain.Check(state, tx.Encode())
+	info, err := app.Admit(chain, state, tx.Encode())
 	if err != nil || info.ID != id || info.Sequence != e.sequence {
 		t.Errorf("%+v, %v", info, err)
 	}

@@ -6,8 +6,6 @@
 package mempool
 
 import (
-	"crypto/sha256"
-	"errors"
 	"sync"
 	"time"
 
@@ -126,51 +124,4 @@ func New(cfg Config) *Pool {
 		dropped:  newOutcomes(),
 		watchers: make(map[consensus.Hash]*watcher),
 	}
-}
-
-// Add offers a transaction, which the pool keeps: it must not change any more. The status says what became of it. An
-// error is a failure of storage and fatal.
-func (p *Pool) Add(tx app.Tx, from Origin) (Status, error) {
-	c := candidate{tx: tx, hash: sha256.Sum256(tx), from: from}
-	if id, ok := p.holds(c); ok {
-		return Status{Code: Known, ID: id, State: Pending}, nil
-	}
-	for {
-		p.mu.Lock()
-		commits := p.commits
-		p.mu.Unlock()
-		info, err := p.app.Check(p.state(), tx)
-		if err != nil {
-			var rejection *app.Rejection
-			if errors.As(err, &rejection) {
-				return refused(info.ID, rejection), nil
-			}
-			return Status{}, err
-		}
-		c.info = info
-		p.mu.Lock()
-		// A block committed meanwhile may hold the transaction, or the sequence it uses: then the check is worth
-		// nothing. It is repeated as often as blocks outrun it, and cheap after the first time.
-		stale := commits != p.commits
-		var status Status
-		if !stale {
-			status = p.admit(c)
-		}
-		p.mu.Unlock()
-		if !stale {
-			return status, nil
-		}
-	}
-}
-
-// holds finds a transaction by its bytes, before anything is spent on it.
-func (p *Pool) holds(c candidate) (consensus.Hash, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	e, ok := p.byHash[c.hash]
-	if !ok {
-		return consensus.Hash{}, false
-	}
-	p.adopt(e, c.from)
-	return e.info.ID, true
 }

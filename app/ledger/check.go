@@ -2,7 +2,7 @@ package ledger
 
 import "github.com/cairnchain/cairn/app"
 
-// Check implements app.App. The cheap checks come first and the signature last, so that garbage costs little. Expiry
+// Check implements app.App. The signature is left as a claim, so that garbage costs little. Expiry
 // and sequences ahead are the mempool's to judge, by block time and by what it holds.
 func (l *Ledger) Check(s app.State, tx app.Tx) (app.TxInfo, error) {
 	c, unverified, rejection := l.open(tx)
@@ -19,10 +19,7 @@ func (l *Ledger) Check(s app.State, tx app.Tx) (app.TxInfo, error) {
 	if rejection := l.affordable(c, &sender); rejection != nil {
 		return app.TxInfo{}, rejection
 	}
-	if unverified != nil && len(l.verified.verify([]claim{*unverified})) != 0 {
-		return app.TxInfo{}, badSignature()
-	}
-	return app.TxInfo{
+	info := app.TxInfo{
 		ID:       c.id,
 		Sender:   c.sender,
 		Sequence: c.body.Sequence,
@@ -31,5 +28,26 @@ func (l *Ledger) Check(s app.State, tx app.Tx) (app.TxInfo, error) {
 		Cost:     c.body.Fee + c.total,
 		Balance:  sender.Balance,
 		Expiry:   c.body.ExpiresAt,
-	}, nil
+	}
+	if unverified != nil {
+		info.Claim = *unverified
+	}
+	return info, nil
+}
+
+// Verify implements app.App: the signatures that Check left open, in batches.
+func (l *Ledger) Verify(claims []app.Claim) []*app.Rejection {
+	open := make([]claim, len(claims))
+	for i, c := range claims {
+		open[i] = c.(claim)
+	}
+	out := make([]*app.Rejection, len(claims))
+	if bad := l.verified.verify(open); len(bad) != 0 {
+		for i, c := range open {
+			if bad[c.tx.hash] {
+				out[i] = badSignature()
+			}
+		}
+	}
+	return out
 }

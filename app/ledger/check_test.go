@@ -15,7 +15,7 @@ func TestCheckTellsTheMempool(t *testing.T) {
 	body := transfer(0, 1, 3, 500)
 	body.ExpiresAt = 77
 	tx := signed(t, 0, body)
-	got, err := l.Check(state, tx)
+	got, err := app.Admit(l, state, tx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,15 +32,15 @@ func TestCheckOnOtherStates(t *testing.T) {
 	l, state := newChain(t, 100, testFee-1)
 	execute(t, l, state, signed(t, 0, transfer(0, 2, 0, 5)))
 
-	_, err := l.Check(state, signed(t, 0, transfer(0, 2, 0, 6)))
+	_, err := app.Admit(l, state, signed(t, 0, transfer(0, 2, 0, 6)))
 	if got := wantReason(t, err, app.ReasonSequenceTooOld).Metadata["sequence"]; got != "1" {
 		t.Errorf("sequence %q", got)
 	}
-	_, err = l.Check(state, signed(t, 1, transfer(1, 2, 0, 1)))
+	_, err = app.Admit(l, state, signed(t, 1, transfer(1, 2, 0, 1)))
 	if got := wantReason(t, err, app.ReasonInsufficientBalance).Metadata["balance"]; got != "9" {
 		t.Errorf("balance %q", got)
 	}
-	_, err = l.Check(state, signed(t, 5, transfer(5, 2, 0, 1)))
+	_, err = app.Admit(l, state, signed(t, 5, transfer(5, 2, 0, 1)))
 	wantReason(t, err, app.ReasonInsufficientBalance)
 }
 
@@ -53,7 +53,7 @@ func TestCheckVerifiesLast(t *testing.T) {
 	cheap := transfer(0, 1, 0, 1)
 	cheap.Fee = 1
 	for _, tx := range []app.Tx{poor, signed(t, 0, other), signed(t, 0, cheap), app.Tx("x")} {
-		if _, err := l.Check(state, tx); err == nil {
+		if _, err := app.Admit(l, state, tx); err == nil {
 			t.Error("accepted")
 		}
 	}
@@ -72,7 +72,7 @@ func TestEachSignatureIsVerifiedOnce(t *testing.T) {
 	l, state := newChain(t, balances...)
 	for _, tx := range txs[:4] {
 		for range 2 {
-			if _, err := l.Check(state, tx); err != nil {
+			if _, err := app.Admit(l, state, tx); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -197,7 +197,7 @@ func TestPrologue(t *testing.T) {
 				}
 			}
 
-			_, err = l.Check(state, second)
+			_, err = app.Admit(l, state, second)
 			if c.pool == "" {
 				if err != nil {
 					t.Errorf("check: %v", err)
@@ -239,7 +239,7 @@ func TestStorageFailuresAreNotRefusals(t *testing.T) {
 	if _, _, err := l.Prepare(state, at(1), []app.Tx{tx}); !errors.Is(err, state.err) {
 		t.Errorf("prepare: %v", err)
 	}
-	if _, err := l.Check(state, tx); !errors.Is(err, state.err) {
+	if _, err := app.Admit(l, state, tx); !errors.Is(err, state.err) {
 		t.Errorf("check: %v", err)
 	}
 	if _, err := l.Query(state, make([]byte, 20)); !errors.Is(err, state.err) {

@@ -240,7 +240,7 @@ func BenchmarkExecute(b *testing.B) {
 	var txs []app.Tx
 	for i := range n {
 		tx := signed(b, 0, transfer(0, 1, uint64(i), 1))
-		if _, err := l.Check(state, tx); err != nil {
+		if _, err := app.Admit(l, state, tx); err != nil {
 			b.Fatal(err)
 		}
 		txs = append(txs, tx)
@@ -265,7 +265,7 @@ func BenchmarkCheck(b *testing.B) {
 		if i%len(txs) == 0 {
 			l.verified = newVerified(l.verified.scheme)
 		}
-		if _, err := l.Check(state, txs[i%len(txs)]); err != nil {
+		if _, err := app.Admit(l, state, txs[i%len(txs)]); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -220,7 +220,7 @@ func FuzzDecodeTransaction(f *testing.F) {
 				t.Fatalf("decodes again as %+v, %v", again, err)
 			}
 		}
-		if _, err := l.Check(state, b); err != nil && !errors.As(err, &rejection) {
+		if _, err := app.Admit(l, state, b); err != nil && !errors.As(err, &rejection) {
 			t.Fatalf("untyped %v", err)
 		}
 	})

@@ -58,7 +58,7 @@ func (f *fakeNode) SubmitTransaction(_ context.Context, req *cairnv1.SubmitTrans
 	tx := req.GetTransaction()
 	key, _ := hex.DecodeString(tx.GetPublicKey())
 	sig, _ := hex.DecodeString(tx.GetSignature())
-	info, err := f.ledger.Check(f.state, slices.Concat(key, sig, tx.GetBody()))
+	info, err := app.Admit(f.ledger, f.state, slices.Concat(key, sig, tx.GetBody()))
 	if err != nil {
 		var rejection *app.Rejection
 		if !errors.As(err, &rejection) {

@@ -49,8 +49,8 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 
 // The numbers of the repeated fields in peer_service.proto, and of what they lie in.
 const (
-	fieldBatch        = protowire.Number(2) // MempoolFrame.transactions
-	fieldTransactions = protowire.Number(1) // Transactions.transactions
+	fieldBatch        = protowire.Number(2) // MempoolFrame.batch
+	fieldTransactions = protowire.Number(2) // Batch.transactions
 	fieldBlocks       = protowire.Number(1) // FetchBlocksResponse.blocks
 )
 

@@ -56,7 +56,7 @@ func decodeMessage(f *peerv1.ConsensusFrame) (*consensus.Message, error) {
 
 // decodeTransactions reads a frame that follows the handshake, else ErrMalformed. The codec has counted the entries.
 func decodeTransactions(f *peerv1.MempoolFrame) ([][]byte, error) {
-	txs := f.GetTransactions().GetTransactions()
+	txs := f.GetBatch().GetTransactions()
 	if len(txs) == 0 {
 		return nil, fmt.Errorf("%w: no transactions", ErrMalformed)
 	}
@@ -71,7 +71,7 @@ func decodeTransactions(f *peerv1.MempoolFrame) ([][]byte, error) {
 // encodeTransactions returns the frame of a batch.
 func encodeTransactions(txs [][]byte) encoded {
 	b, err := proto.Marshal(&peerv1.MempoolFrame{
-		Frame: &peerv1.MempoolFrame_Transactions{Transactions: &peerv1.Transactions{Transactions: txs}},
+		Frame: &peerv1.MempoolFrame_Batch{Batch: &peerv1.Batch{Transactions: txs}},
 	})
 	if err != nil {
 		panic(fmt.Sprintf("peer: %v", err)) // bytes fields alone always marshal

@@ -193,6 +193,7 @@ type ConsensusMessage struct {
 	//	*ConsensusMessage_Proposal
 	//	*ConsensusMessage_Vote
 	//	*ConsensusMessage_Timeout
+	//	*ConsensusMessage_CompactProposal
 	Body          isConsensusMessage_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -269,6 +270,15 @@ func (x *ConsensusMessage) GetTimeout() []byte {
 	return nil
 }
 
+func (x *ConsensusMessage) GetCompactProposal() []byte {
+	if x != nil {
+		if x, ok := x.Body.(*ConsensusMessage_CompactProposal); ok {
+			return x.CompactProposal
+		}
+	}
+	return nil
+}
+
 type isConsensusMessage_Body interface {
 	isConsensusMessage_Body()
 }
@@ -288,11 +298,18 @@ type ConsensusMessage_Timeout struct {
 	Timeout []byte `protobuf:"bytes,4,opt,name=timeout,proto3,oneof"`
 }
 
+type ConsensusMessage_CompactProposal struct {
+	// Canonical bytes of a CompactProposal.
+	CompactProposal []byte `protobuf:"bytes,5,opt,name=compact_proposal,json=compactProposal,proto3,oneof"`
+}
+
 func (*ConsensusMessage_Proposal) isConsensusMessage_Body() {}
 
 func (*ConsensusMessage_Vote) isConsensusMessage_Body() {}
 
 func (*ConsensusMessage_Timeout) isConsensusMessage_Body() {}
+
+func (*ConsensusMessage_CompactProposal) isConsensusMessage_Body() {}
 
 // One frame of a mempool stream.
 type MempoolFrame struct {
@@ -302,7 +319,8 @@ type MempoolFrame struct {
 	// Types that are valid to be assigned to Frame:
 	//
 	//	*MempoolFrame_Handshake
-	//	*MempoolFrame_Transactions
+	//	*MempoolFrame_Batch
+	//	*MempoolFrame_Acknowledgement
 	Frame         isMempoolFrame_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -354,10 +372,19 @@ func (x *MempoolFrame) GetHandshake() *Handshake {
 	return nil
 }
 
-func (x *MempoolFrame) GetTransactions() *Transactions {
+func (x *MempoolFrame) GetBatch() *Batch {
 	if x != nil {
-		if x, ok := x.Frame.(*MempoolFrame_Transactions); ok {
-			return x.Transactions
+		if x, ok := x.Frame.(*MempoolFrame_Batch); ok {
+			return x.Batch
+		}
+	}
+	return nil
+}
+
+func (x *MempoolFrame) GetAcknowledgement() *Acknowledgement {
+	if x != nil {
+		if x, ok := x.Frame.(*MempoolFrame_Acknowledgement); ok {
+			return x.Acknowledgement
 		}
 	}
 	return nil
@@ -372,38 +399,47 @@ type MempoolFrame_Handshake struct {
 	Handshake *Handshake `protobuf:"bytes,1,opt,name=handshake,proto3,oneof"`
 }
 
-type MempoolFrame_Transactions struct {
-	// Every later frame.
-	Transactions *Transactions `protobuf:"bytes,2,opt,name=transactions,proto3,oneof"`
+type MempoolFrame_Batch struct {
+	// Every later frame of the caller.
+	Batch *Batch `protobuf:"bytes,2,opt,name=batch,proto3,oneof"`
+}
+
+type MempoolFrame_Acknowledgement struct {
+	// Every later frame of the one called.
+	Acknowledgement *Acknowledgement `protobuf:"bytes,3,opt,name=acknowledgement,proto3,oneof"`
 }
 
 func (*MempoolFrame_Handshake) isMempoolFrame_Frame() {}
 
-func (*MempoolFrame_Transactions) isMempoolFrame_Frame() {}
+func (*MempoolFrame_Batch) isMempoolFrame_Frame() {}
+
+func (*MempoolFrame_Acknowledgement) isMempoolFrame_Frame() {}
 
 // A batch of pending transactions.
-type Transactions struct {
+type Batch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Whole signed transactions, as blocks carry them.
-	Transactions  [][]byte `protobuf:"bytes,1,rep,name=transactions,proto3" json:"transactions,omitempty"`
+	// Names the batch on this stream; the sender counts up. A batch that is sent again keeps its id.
+	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Whole signed transactions, as blocks carry them; at least one.
+	Transactions  [][]byte `protobuf:"bytes,2,rep,name=transactions,proto3" json:"transactions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Transactions) Reset() {
-	*x = Transactions{}
+func (x *Batch) Reset() {
+	*x = Batch{}
 	mi := &file_cairn_peer_v1_peer_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Transactions) String() string {
+func (x *Batch) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Transactions) ProtoMessage() {}
+func (*Batch) ProtoMessage() {}
 
-func (x *Transactions) ProtoReflect() protoreflect.Message {
+func (x *Batch) ProtoReflect() protoreflect.Message {
 	mi := &file_cairn_peer_v1_peer_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -415,16 +451,96 @@ func (x *Transactions) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Transactions.ProtoReflect.Descriptor instead.
-func (*Transactions) Descriptor() ([]byte, []int) {
+// Deprecated: Use Batch.ProtoReflect.Descriptor instead.
+func (*Batch) Descriptor() ([]byte, []int) {
 	return file_cairn_peer_v1_peer_service_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *Transactions) GetTransactions() [][]byte {
+func (x *Batch) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Batch) GetTransactions() [][]byte {
 	if x != nil {
 		return x.Transactions
 	}
 	return nil
+}
+
+// What became of a batch.
+type Acknowledgement struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The batch's id.
+	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// How many of it the receiver holds now, or knows to be of no use any more.
+	Accepted uint32 `protobuf:"varint,2,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	// The positions, ascending from 0, of those it has no room for now; to be sent again, not before `back_off_ms`.
+	Retry []uint32 `protobuf:"varint,3,rep,packed,name=retry,proto3" json:"retry,omitempty"`
+	// How long the sender should rest before it sends to this peer again, in milliseconds. 0: not at all.
+	BackOffMs     uint32 `protobuf:"varint,4,opt,name=back_off_ms,json=backOffMs,proto3" json:"back_off_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Acknowledgement) Reset() {
+	*x = Acknowledgement{}
+	mi := &file_cairn_peer_v1_peer_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Acknowledgement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Acknowledgement) ProtoMessage() {}
+
+func (x *Acknowledgement) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_peer_v1_peer_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Acknowledgement.ProtoReflect.Descriptor instead.
+func (*Acknowledgement) Descriptor() ([]byte, []int) {
+	return file_cairn_peer_v1_peer_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Acknowledgement) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Acknowledgement) GetAccepted() uint32 {
+	if x != nil {
+		return x.Accepted
+	}
+	return 0
+}
+
+func (x *Acknowledgement) GetRetry() []uint32 {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+func (x *Acknowledgement) GetBackOffMs() uint32 {
+	if x != nil {
+		return x.BackOffMs
+	}
+	return 0
 }
 
 // The request of `FetchBlocks`.
@@ -446,7 +562,7 @@ type FetchBlocksRequest struct {
 
 func (x *FetchBlocksRequest) Reset() {
 	*x = FetchBlocksRequest{}
-	mi := &file_cairn_peer_v1_peer_service_proto_msgTypes[5]
+	mi := &file_cairn_peer_v1_peer_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -458,7 +574,7 @@ func (x *FetchBlocksRequest) String() string {
 func (*FetchBlocksRequest) ProtoMessage() {}
 
 func (x *FetchBlocksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cairn_peer_v1_peer_service_proto_msgTypes[5]
+	mi := &file_cairn_peer_v1_peer_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -471,7 +587,7 @@ func (x *FetchBlocksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchBlocksRequest.ProtoReflect.Descriptor instead.
 func (*FetchBlocksRequest) Descriptor() ([]byte, []int) {
-	return file_cairn_peer_v1_peer_service_proto_rawDescGZIP(), []int{5}
+	return file_cairn_peer_v1_peer_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *FetchBlocksRequest) GetGenesisHash() []byte {
@@ -522,7 +638,7 @@ type FetchBlocksResponse struct {
 
 func (x *FetchBlocksResponse) Reset() {
 	*x = FetchBlocksResponse{}
-	mi := &file_cairn_peer_v1_peer_service_proto_msgTypes[6]
+	mi := &file_cairn_peer_v1_peer_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -534,7 +650,7 @@ func (x *FetchBlocksResponse) String() string {
 func (*FetchBlocksResponse) ProtoMessage() {}
 
 func (x *FetchBlocksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cairn_peer_v1_peer_service_proto_msgTypes[6]
+	mi := &file_cairn_peer_v1_peer_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -547,7 +663,7 @@ func (x *FetchBlocksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchBlocksResponse.ProtoReflect.Descriptor instead.
 func (*FetchBlocksResponse) Descriptor() ([]byte, []int) {
-	return file_cairn_peer_v1_peer_service_proto_rawDescGZIP(), []int{6}
+	return file_cairn_peer_v1_peer_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *FetchBlocksResponse) GetBlocks() [][]byte {
@@ -560,6 +676,117 @@ func (x *FetchBlocksResponse) GetBlocks() [][]byte {
 func (x *FetchBlocksResponse) GetCertificate() []byte {
 	if x != nil {
 		return x.Certificate
+	}
+	return nil
+}
+
+// The request of `FetchTransactions`.
+type FetchTransactionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 of the genesis document: 32 bytes. Binds the request to the chain.
+	GenesisHash []byte `protobuf:"bytes,1,opt,name=genesis_hash,json=genesisHash,proto3" json:"genesis_hash,omitempty"`
+	// The id of the proposed block: 32 bytes.
+	BlockId []byte `protobuf:"bytes,2,opt,name=block_id,json=blockId,proto3" json:"block_id,omitempty"`
+	// The positions in the block of what is wanted, strictly ascending from 0; at least one.
+	Positions     []uint32 `protobuf:"varint,3,rep,packed,name=positions,proto3" json:"positions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FetchTransactionsRequest) Reset() {
+	*x = FetchTransactionsRequest{}
+	mi := &file_cairn_peer_v1_peer_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FetchTransactionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FetchTransactionsRequest) ProtoMessage() {}
+
+func (x *FetchTransactionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_peer_v1_peer_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FetchTransactionsRequest.ProtoReflect.Descriptor instead.
+func (*FetchTransactionsRequest) Descriptor() ([]byte, []int) {
+	return file_cairn_peer_v1_peer_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *FetchTransactionsRequest) GetGenesisHash() []byte {
+	if x != nil {
+		return x.GenesisHash
+	}
+	return nil
+}
+
+func (x *FetchTransactionsRequest) GetBlockId() []byte {
+	if x != nil {
+		return x.BlockId
+	}
+	return nil
+}
+
+func (x *FetchTransactionsRequest) GetPositions() []uint32 {
+	if x != nil {
+		return x.Positions
+	}
+	return nil
+}
+
+// The answer of `FetchTransactions`.
+type FetchTransactionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The transactions as the block carries them, in the order asked for. Fewer than asked for when they would not fit
+	// into one answer; at least one.
+	Transactions  [][]byte `protobuf:"bytes,1,rep,name=transactions,proto3" json:"transactions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FetchTransactionsResponse) Reset() {
+	*x = FetchTransactionsResponse{}
+	mi := &file_cairn_peer_v1_peer_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FetchTransactionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FetchTransactionsResponse) ProtoMessage() {}
+
+func (x *FetchTransactionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_peer_v1_peer_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FetchTransactionsResponse.ProtoReflect.Descriptor instead.
+func (*FetchTransactionsResponse) Descriptor() ([]byte, []int) {
+	return file_cairn_peer_v1_peer_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *FetchTransactionsResponse) GetTransactions() [][]byte {
+	if x != nil {
+		return x.Transactions
 	}
 	return nil
 }
@@ -577,19 +804,27 @@ const file_cairn_peer_v1_peer_service_proto_rawDesc = "" +
 	"\x0eConsensusFrame\x128\n" +
 	"\thandshake\x18\x01 \x01(\v2\x18.cairn.peer.v1.HandshakeH\x00R\thandshake\x12;\n" +
 	"\amessage\x18\x02 \x01(\v2\x1f.cairn.peer.v1.ConsensusMessageH\x00R\amessageB\a\n" +
-	"\x05frame\"\x87\x01\n" +
+	"\x05frame\"\xb4\x01\n" +
 	"\x10ConsensusMessage\x12\x1b\n" +
 	"\tsync_info\x18\x01 \x01(\fR\bsyncInfo\x12\x1c\n" +
 	"\bproposal\x18\x02 \x01(\fH\x00R\bproposal\x12\x14\n" +
 	"\x04vote\x18\x03 \x01(\fH\x00R\x04vote\x12\x1a\n" +
-	"\atimeout\x18\x04 \x01(\fH\x00R\atimeoutB\x06\n" +
-	"\x04body\"\x94\x01\n" +
+	"\atimeout\x18\x04 \x01(\fH\x00R\atimeout\x12+\n" +
+	"\x10compact_proposal\x18\x05 \x01(\fH\x00R\x0fcompactProposalB\x06\n" +
+	"\x04body\"\xcb\x01\n" +
 	"\fMempoolFrame\x128\n" +
-	"\thandshake\x18\x01 \x01(\v2\x18.cairn.peer.v1.HandshakeH\x00R\thandshake\x12A\n" +
-	"\ftransactions\x18\x02 \x01(\v2\x1b.cairn.peer.v1.TransactionsH\x00R\ftransactionsB\a\n" +
-	"\x05frame\"2\n" +
-	"\fTransactions\x12\"\n" +
-	"\ftransactions\x18\x01 \x03(\fR\ftransactions\"\xaa\x01\n" +
+	"\thandshake\x18\x01 \x01(\v2\x18.cairn.peer.v1.HandshakeH\x00R\thandshake\x12,\n" +
+	"\x05batch\x18\x02 \x01(\v2\x14.cairn.peer.v1.BatchH\x00R\x05batch\x12J\n" +
+	"\x0facknowledgement\x18\x03 \x01(\v2\x1e.cairn.peer.v1.AcknowledgementH\x00R\x0facknowledgementB\a\n" +
+	"\x05frame\";\n" +
+	"\x05Batch\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\"\n" +
+	"\ftransactions\x18\x02 \x03(\fR\ftransactions\"s\n" +
+	"\x0fAcknowledgement\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1a\n" +
+	"\baccepted\x18\x02 \x01(\rR\baccepted\x12\x14\n" +
+	"\x05retry\x18\x03 \x03(\rR\x05retry\x12\x1e\n" +
+	"\vback_off_ms\x18\x04 \x01(\rR\tbackOffMs\"\xaa\x01\n" +
 	"\x12FetchBlocksRequest\x12!\n" +
 	"\fgenesis_hash\x18\x01 \x01(\fR\vgenesisHash\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1b\n" +
@@ -600,11 +835,18 @@ const file_cairn_peer_v1_peer_service_proto_rawDesc = "" +
 	"max_blocks\x18\x05 \x01(\rR\tmaxBlocks\"O\n" +
 	"\x13FetchBlocksResponse\x12\x16\n" +
 	"\x06blocks\x18\x01 \x03(\fR\x06blocks\x12 \n" +
-	"\vcertificate\x18\x02 \x01(\fR\vcertificate2\xfb\x01\n" +
+	"\vcertificate\x18\x02 \x01(\fR\vcertificate\"v\n" +
+	"\x18FetchTransactionsRequest\x12!\n" +
+	"\fgenesis_hash\x18\x01 \x01(\fR\vgenesisHash\x12\x19\n" +
+	"\bblock_id\x18\x02 \x01(\fR\ablockId\x12\x1c\n" +
+	"\tpositions\x18\x03 \x03(\rR\tpositions\"?\n" +
+	"\x19FetchTransactionsResponse\x12\"\n" +
+	"\ftransactions\x18\x01 \x03(\fR\ftransactions2\xe3\x02\n" +
 	"\vPeerService\x12M\n" +
 	"\tConsensus\x12\x1d.cairn.peer.v1.ConsensusFrame\x1a\x1d.cairn.peer.v1.ConsensusFrame(\x010\x01\x12G\n" +
 	"\aMempool\x12\x1b.cairn.peer.v1.MempoolFrame\x1a\x1b.cairn.peer.v1.MempoolFrame(\x010\x01\x12T\n" +
-	"\vFetchBlocks\x12!.cairn.peer.v1.FetchBlocksRequest\x1a\".cairn.peer.v1.FetchBlocksResponseB6Z4github.com/cairnchain/cairn/api/cairn/peer/v1;peerv1b\x06proto3"
+	"\vFetchBlocks\x12!.cairn.peer.v1.FetchBlocksRequest\x1a\".cairn.peer.v1.FetchBlocksResponse\x12f\n" +
+	"\x11FetchTransactions\x12'.cairn.peer.v1.FetchTransactionsRequest\x1a(.cairn.peer.v1.FetchTransactionsResponseB6Z4github.com/cairnchain/cairn/api/cairn/peer/v1;peerv1b\x06proto3"
 
 var (
 	file_cairn_peer_v1_peer_service_proto_rawDescOnce sync.Once
@@ -618,32 +860,38 @@ func file_cairn_peer_v1_peer_service_proto_rawDescGZIP() []byte {
 	return file_cairn_peer_v1_peer_service_proto_rawDescData
 }
 
-var file_cairn_peer_v1_peer_service_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_cairn_peer_v1_peer_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_cairn_peer_v1_peer_service_proto_goTypes = []any{
-	(*Handshake)(nil),           // 0: cairn.peer.v1.Handshake
-	(*ConsensusFrame)(nil),      // 1: cairn.peer.v1.ConsensusFrame
-	(*ConsensusMessage)(nil),    // 2: cairn.peer.v1.ConsensusMessage
-	(*MempoolFrame)(nil),        // 3: cairn.peer.v1.MempoolFrame
-	(*Transactions)(nil),        // 4: cairn.peer.v1.Transactions
-	(*FetchBlocksRequest)(nil),  // 5: cairn.peer.v1.FetchBlocksRequest
-	(*FetchBlocksResponse)(nil), // 6: cairn.peer.v1.FetchBlocksResponse
+	(*Handshake)(nil),                 // 0: cairn.peer.v1.Handshake
+	(*ConsensusFrame)(nil),            // 1: cairn.peer.v1.ConsensusFrame
+	(*ConsensusMessage)(nil),          // 2: cairn.peer.v1.ConsensusMessage
+	(*MempoolFrame)(nil),              // 3: cairn.peer.v1.MempoolFrame
+	(*Batch)(nil),                     // 4: cairn.peer.v1.Batch
+	(*Acknowledgement)(nil),           // 5: cairn.peer.v1.Acknowledgement
+	(*FetchBlocksRequest)(nil),        // 6: cairn.peer.v1.FetchBlocksRequest
+	(*FetchBlocksResponse)(nil),       // 7: cairn.peer.v1.FetchBlocksResponse
+	(*FetchTransactionsRequest)(nil),  // 8: cairn.peer.v1.FetchTransactionsRequest
+	(*FetchTransactionsResponse)(nil), // 9: cairn.peer.v1.FetchTransactionsResponse
 }
 var file_cairn_peer_v1_peer_service_proto_depIdxs = []int32{
 	0, // 0: cairn.peer.v1.ConsensusFrame.handshake:type_name -> cairn.peer.v1.Handshake
 	2, // 1: cairn.peer.v1.ConsensusFrame.message:type_name -> cairn.peer.v1.ConsensusMessage
 	0, // 2: cairn.peer.v1.MempoolFrame.handshake:type_name -> cairn.peer.v1.Handshake
-	4, // 3: cairn.peer.v1.MempoolFrame.transactions:type_name -> cairn.peer.v1.Transactions
-	1, // 4: cairn.peer.v1.PeerService.Consensus:input_type -> cairn.peer.v1.ConsensusFrame
-	3, // 5: cairn.peer.v1.PeerService.Mempool:input_type -> cairn.peer.v1.MempoolFrame
-	5, // 6: cairn.peer.v1.PeerService.FetchBlocks:input_type -> cairn.peer.v1.FetchBlocksRequest
-	1, // 7: cairn.peer.v1.PeerService.Consensus:output_type -> cairn.peer.v1.ConsensusFrame
-	3, // 8: cairn.peer.v1.PeerService.Mempool:output_type -> cairn.peer.v1.MempoolFrame
-	6, // 9: cairn.peer.v1.PeerService.FetchBlocks:output_type -> cairn.peer.v1.FetchBlocksResponse
-	7, // [7:10] is the sub-list for method output_type
-	4, // [4:7] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	4, // 3: cairn.peer.v1.MempoolFrame.batch:type_name -> cairn.peer.v1.Batch
+	5, // 4: cairn.peer.v1.MempoolFrame.acknowledgement:type_name -> cairn.peer.v1.Acknowledgement
+	1, // 5: cairn.peer.v1.PeerService.Consensus:input_type -> cairn.peer.v1.ConsensusFrame
+	3, // 6: cairn.peer.v1.PeerService.Mempool:input_type -> cairn.peer.v1.MempoolFrame
+	6, // 7: cairn.peer.v1.PeerService.FetchBlocks:input_type -> cairn.peer.v1.FetchBlocksRequest
+	8, // 8: cairn.peer.v1.PeerService.FetchTransactions:input_type -> cairn.peer.v1.FetchTransactionsRequest
+	1, // 9: cairn.peer.v1.PeerService.Consensus:output_type -> cairn.peer.v1.ConsensusFrame
+	3, // 10: cairn.peer.v1.PeerService.Mempool:output_type -> cairn.peer.v1.MempoolFrame
+	7, // 11: cairn.peer.v1.PeerService.FetchBlocks:output_type -> cairn.peer.v1.FetchBlocksResponse
+	9, // 12: cairn.peer.v1.PeerService.FetchTransactions:output_type -> cairn.peer.v1.FetchTransactionsResponse
+	9, // [9:13] is the sub-list for method output_type
+	5, // [5:9] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_cairn_peer_v1_peer_service_proto_init() }
@@ -659,10 +907,12 @@ func file_cairn_peer_v1_peer_service_proto_init() {
 		(*ConsensusMessage_Proposal)(nil),
 		(*ConsensusMessage_Vote)(nil),
 		(*ConsensusMessage_Timeout)(nil),
+		(*ConsensusMessage_CompactProposal)(nil),
 	}
 	file_cairn_peer_v1_peer_service_proto_msgTypes[3].OneofWrappers = []any{
 		(*MempoolFrame_Handshake)(nil),
-		(*MempoolFrame_Transactions)(nil),
+		(*MempoolFrame_Batch)(nil),
+		(*MempoolFrame_Acknowledgement)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -670,7 +920,7 @@ func file_cairn_peer_v1_peer_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cairn_peer_v1_peer_service_proto_rawDesc), len(file_cairn_peer_v1_peer_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,9 +19,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	PeerService_Consensus_FullMethodName   = "/cairn.peer.v1.PeerService/Consensus"
-	PeerService_Mempool_FullMethodName     = "/cairn.peer.v1.PeerService/Mempool"
-	PeerService_FetchBlocks_FullMethodName = "/cairn.peer.v1.PeerService/FetchBlocks"
+	PeerService_Consensus_FullMethodName         = "/cairn.peer.v1.PeerService/Consensus"
+	PeerService_Mempool_FullMethodName           = "/cairn.peer.v1.PeerService/Mempool"
+	PeerService_FetchBlocks_FullMethodName       = "/cairn.peer.v1.PeerService/FetchBlocks"
+	PeerService_FetchTransactions_FullMethodName = "/cairn.peer.v1.PeerService/FetchTransactions"
 )
 
 // PeerServiceClient is the client API for PeerService service.
@@ -38,14 +39,19 @@ type PeerServiceClient interface {
 	// The first frame of either side is its handshake. Errors: FAILED_PRECONDITION when the handshakes do not agree,
 	// INVALID_ARGUMENT for a frame out of place.
 	Consensus(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConsensusFrame, ConsensusFrame], error)
-	// Shares pending transactions, both ways. The first frame of either side is its handshake; errors as of `Consensus`.
-	// A stream of its own, so that it can never delay a vote.
+	// Shares the caller's pending transactions: batches one way, their acknowledgements the other. The first frame of
+	// either side is its handshake; errors as of `Consensus`. A stream of its own, so that it can never delay a vote.
 	Mempool(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[MempoolFrame, MempoolFrame], error)
 	// Fetches a run of blocks that ends at, or leads towards, a certified one.
 	//
 	// Errors: FAILED_PRECONDITION (another chain or epoch), NOT_FOUND (the target or the first height is not held),
 	// INVALID_ARGUMENT (a field of wrong length), RESOURCE_EXHAUSTED (asked too often).
 	FetchBlocks(ctx context.Context, in *FetchBlocksRequest, opts ...grpc.CallOption) (*FetchBlocksResponse, error)
+	// Fetches transactions of a proposed block that the caller could not find in its own mempool.
+	//
+	// Errors: FAILED_PRECONDITION (another chain), NOT_FOUND (the block is not held), INVALID_ARGUMENT (a field of wrong
+	// length, a position that the block does not have), RESOURCE_EXHAUSTED (asked too often).
+	FetchTransactions(ctx context.Context, in *FetchTransactionsRequest, opts ...grpc.CallOption) (*FetchTransactionsResponse, error)
 }
 
 type peerServiceClient struct {
@@ -92,6 +98,16 @@ func (c *peerServiceClient) FetchBlocks(ctx context.Context, in *FetchBlocksRequ
 	return out, nil
 }
 
+func (c *peerServiceClient) FetchTransactions(ctx context.Context, in *FetchTransactionsRequest, opts ...grpc.CallOption) (*FetchTransactionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FetchTransactionsResponse)
+	err := c.cc.Invoke(ctx, PeerService_FetchTransactions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PeerServiceServer is the server API for PeerService service.
 // All implementations must embed UnimplementedPeerServiceServer
 // for forward compatibility.
@@ -106,14 +122,19 @@ type PeerServiceServer interface {
 	// The first frame of either side is its handshake. Errors: FAILED_PRECONDITION when the handshakes do not agree,
 	// INVALID_ARGUMENT for a frame out of place.
 	Consensus(grpc.BidiStreamingServer[ConsensusFrame, ConsensusFrame]) error
-	// Shares pending transactions, both ways. The first frame of either side is its handshake; errors as of `Consensus`.
-	// A stream of its own, so that it can never delay a vote.
+	// Shares the caller's pending transactions: batches one way, their acknowledgements the other. The first frame of
+	// either side is its handshake; errors as of `Consensus`. A stream of its own, so that it can never delay a vote.
 	Mempool(grpc.BidiStreamingServer[MempoolFrame, MempoolFrame]) error
 	// Fetches a run of blocks that ends at, or leads towards, a certified one.
 	//
 	// Errors: FAILED_PRECONDITION (another chain or epoch), NOT_FOUND (the target or the first height is not held),
 	// INVALID_ARGUMENT (a field of wrong length), RESOURCE_EXHAUSTED (asked too often).
 	FetchBlocks(context.Context, *FetchBlocksRequest) (*FetchBlocksResponse, error)
+	// Fetches transactions of a proposed block that the caller could not find in its own mempool.
+	//
+	// Errors: FAILED_PRECONDITION (another chain), NOT_FOUND (the block is not held), INVALID_ARGUMENT (a field of wrong
+	// length, a position that the block does not have), RESOURCE_EXHAUSTED (asked too often).
+	FetchTransactions(context.Context, *FetchTransactionsRequest) (*FetchTransactionsResponse, error)
 	mustEmbedUnimplementedPeerServiceServer()
 }
 
@@ -132,6 +153,9 @@ func (UnimplementedPeerServiceServer) Mempool(grpc.BidiStreamingServer[MempoolFr
 }
 func (UnimplementedPeerServiceServer) FetchBlocks(context.Context, *FetchBlocksRequest) (*FetchBlocksResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method FetchBlocks not implemented")
+}
+func (UnimplementedPeerServiceServer) FetchTransactions(context.Context, *FetchTransactionsRequest) (*FetchTransactionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FetchTransactions not implemented")
 }
 func (UnimplementedPeerServiceServer) mustEmbedUnimplementedPeerServiceServer() {}
 func (UnimplementedPeerServiceServer) testEmbeddedByValue()                     {}
@@ -186,6 +210,24 @@ func _PeerService_FetchBlocks_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PeerService_FetchTransactions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FetchTransactionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServiceServer).FetchTransactions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PeerService_FetchTransactions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServiceServer).FetchTransactions(ctx, req.(*FetchTransactionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // PeerService_ServiceDesc is the grpc.ServiceDesc for PeerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -196,6 +238,10 @@ var PeerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "FetchBlocks",
 			Handler:    _PeerService_FetchBlocks_Handler,
+		},
+		{
+			MethodName: "FetchTransactions",
+			Handler:    _PeerService_FetchTransactions_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
