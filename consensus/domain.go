@@ -27,6 +27,7 @@ const (
 	kindLeaf      = "cairn/history-leaf/v1"
 	kindBytes     = "cairn/certificate/v1"
 	kindEvidence  = "cairn/evidence/v1"
+	kindClaim     = "cairn/claim/v1" // in our own memory only
 	// kindTimeoutContent is of a hash that nobody signs.
 	kindTimeoutContent = "cairn/timeout-content/v1"
 )

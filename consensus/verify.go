@@ -3,7 +3,9 @@ package consensus
 import (
 	"errors"
 	"fmt"
+	"slices"
 
+	"github.com/cairnchain/cairn/consensus/canonical"
 	"github.com/cairnchain/cairn/consensus/signature"
 )
 
@@ -37,7 +39,8 @@ func (v Verified[M]) Get() M {
 
 func verified[M any](m M) Verified[M] { return Verified[M]{message: m, ok: true} }
 
-// CertificateCache remembers certificates that verified, by the hash of all their bytes. Safe for concurrent use.
+// CertificateCache remembers certificates and votes that verified, by the hash of all their bytes. Safe for concurrent
+// use.
 type CertificateCache interface {
 	Contains(Hash) bool
 	Add(Hash)
@@ -74,8 +77,13 @@ func (v *Verifier) QC(q *QC) (Verified[*QC], error) {
 	for _, s := range q.Signatures {
 		items = append(items, signature.Item{Message: message, Signature: s.Signature})
 	}
-	if err := v.quorum(q.Signers(), items); err != nil {
+	if err := v.members(q.Signers(), items); err != nil {
 		return Verified[*QC]{}, fmt.Errorf("%v: %w", q, err)
+	}
+	// Votes go to everybody, so most of the signatures were seen as votes.
+	items = slices.DeleteFunc(items, func(i signature.Item) bool { return v.known(claimHash(i)) })
+	if !v.Scheme.Verify(items) {
+		return Verified[*QC]{}, fmt.Errorf("%v: %w", q, ErrBadSignature)
 	}
 	v.remember(hash)
 	return verified(q), nil
@@ -106,15 +114,18 @@ func (v *Verifier) TC(t *TC) (Verified[*TC], error) {
 	if highest != t.HighQC.Round() {
 		return Verified[*TC]{}, fmt.Errorf("%v: highest signed QC round is %d: %w", t, highest, ErrInvalid)
 	}
-	if err := v.quorum(t.Signers(), items); err != nil {
+	if err := v.members(t.Signers(), items); err != nil {
 		return Verified[*TC]{}, fmt.Errorf("%v: %w", t, err)
+	}
+	if !v.Scheme.Verify(items) {
+		return Verified[*TC]{}, fmt.Errorf("%v: %w", t, ErrBadSignature)
 	}
 	v.remember(hash)
 	return verified(t), nil
 }
 
-// quorum checks that signers are unique members with a quorum of power, fills in their keys and checks the items.
-func (v *Verifier) quorum(signers []ValidatorID, items []signature.Item) error {
+// members checks that signers are unique members with a quorum of power, and fills in the keys of their items.
+func (v *Verifier) members(signers []ValidatorID, items []signature.Item) error {
 	var power Power
 	seen := make(map[ValidatorID]bool, len(signers))
 	for i, id := range signers {
@@ -132,9 +143,6 @@ func (v *Verifier) quorum(signers []ValidatorID, items []signature.Item) error {
 	if power < v.Set.QuorumPower() {
 		return fmt.Errorf("power %d of %d needed: %w", power, v.Set.QuorumPower(), ErrNoQuorum)
 	}
-	if !v.Scheme.Verify(items) {
-		return ErrBadSignature
-	}
 	return nil
 }
 
@@ -148,6 +156,15 @@ func (v *Verifier) signed(by ValidatorID, message []byte, sig signature.Signatur
 		return fmt.Errorf("by %s: %w", by.Short(), ErrBadSignature)
 	}
 	return nil
+}
+
+// claimHash covers all bytes of a claim: the key of the memory of votes that verified.
+func claimHash(item signature.Item) Hash {
+	return hashOf(kindClaim, func(w *canonical.Writer) {
+		w.Fixed(item.Key[:])
+		w.Fixed(item.Signature[:])
+		w.VarBytes(item.Message)
+	})
 }
 
 func (v *Verifier) known(h Hash) bool { return v.Cache != nil && v.Cache.Contains(h) }

@@ -1,6 +1,10 @@
 package consensus
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/cairnchain/cairn/consensus/signature"
+)
 
 // Proposal checks what needs no block tree: epoch, the leader's signature, the QC and its round, and that a TC is
 // there if and only if it must be (P16). Who leads the round, and the parent, are checked by the core.
@@ -62,8 +66,12 @@ func (v *Verifier) Vote(vote *Vote) (Verified[*Vote], error) {
 	if err := vote.Data.check(v.Domain); err != nil {
 		return Verified[*Vote]{}, err
 	}
-	if err := v.signed(vote.Signer, v.Domain.voteBytes(vote.Data), vote.Signature); err != nil {
+	message := v.Domain.voteBytes(vote.Data)
+	if err := v.signed(vote.Signer, message, vote.Signature); err != nil {
 		return Verified[*Vote]{}, fmt.Errorf("vote for %v: %w", vote.Data.Block, err)
+	}
+	if member, ok := v.Set.Get(vote.Signer); ok {
+		v.remember(claimHash(signature.Item{Key: member.Key, Message: message, Signature: vote.Signature}))
 	}
 	return verified(vote), nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/consensustest"
+	"github.com/cairnchain/cairn/consensus/signature"
 )
 
 // known are the errors that a verifier may give.
@@ -41,6 +42,47 @@ func TestCacheIsByAllBytes(t *testing.T) {
 	badTC.Timeouts[1].Signature[0] ^= 1
 	if _, err := v.TC(badTC); !errors.Is(err, consensus.ErrBadSignature) {
 		t.Errorf("TC with a wrong signature beside a cached one: %v", err)
+	}
+}
+
+// counting counts the signatures that a scheme is asked about.
+type counting struct {
+	signature.Scheme
+	count *int
+}
+
+func (c counting) Verify(items []signature.Item) bool {
+	*c.count += len(items)
+	return c.Scheme.Verify(items)
+}
+
+// TestVotesSeenAreNotVerifiedAgain: of a QC only the signatures that did not come as votes cost anything, and a wrong
+// one among them is found.
+func TestVotesSeenAreNotVerifiedAgain(t *testing.T) {
+	c := consensustest.New(1, 1, 1, 1)
+	v, count := c.Verifier(), 0
+	v.Cache, v.Scheme = cache{}, counting{v.Scheme, &count}
+	data := c.Data(c.Block(c.GenesisQC(), 1, nil))
+	for _, by := range []int{0, 2} {
+		if _, err := v.Vote(c.Vote(by, data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	qc := c.QC(data, 0, 1, 2)
+	for i := range qc.Signatures {
+		bad := &consensus.QC{Data: qc.Data, Signatures: slices.Clone(qc.Signatures)}
+		bad.Signatures[i].Signature[0] ^= 1
+		if _, err := v.QC(bad); !errors.Is(err, consensus.ErrBadSignature) {
+			t.Errorf("QC with signature %d damaged: %v", i, err)
+		}
+	}
+	count = 0
+	if _, err := v.QC(qc); err != nil || count != 1 {
+		t.Errorf("%d signatures verified, want 1: %v", count, err)
+	}
+	other := c.Data(c.Block(c.GenesisQC(), 2, nil)) // the votes are for that data only
+	if _, err := v.QC(&consensus.QC{Data: other, Signatures: qc.Signatures}); !errors.Is(err, consensus.ErrBadSignature) {
+		t.Errorf("votes for another block: %v", err)
 	}
 }
 
