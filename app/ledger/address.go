@@ -37,12 +37,15 @@ func (a Address) Text(prefix string) string {
 }
 
 // ParseAddress reads exactly what Text(prefix) prints; anything else is consensus.ErrMalformed with what is wrong.
-func ParseAddress(prefix, text string) (Address, error) {
-	found, groups, err := bech32mDecode(text)
+func ParseAddress(prefix, text string) (Address, error) { return parseAddress(prefix, []byte(text)) }
+
+func parseAddress(prefix string, text []byte) (Address, error) {
+	var room [bech32MaxLength]byte
+	found, groups, err := bech32mDecode(text, room[:0])
 	switch {
 	case err != nil:
 		return Address{}, fmt.Errorf("address: %w: %w", consensus.ErrMalformed, err)
-	case found != prefix:
+	case string(found) != prefix:
 		return Address{}, fmt.Errorf("address: %w: the prefix is %q, this chain's is %q", consensus.ErrMalformed, found, prefix)
 	case len(groups) != addressGroups:
 		return Address{}, fmt.Errorf("address: %w: %w", consensus.ErrMalformed, errBech32Length)

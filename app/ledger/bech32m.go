@@ -1,9 +1,6 @@
 package ledger
 
-import (
-	"errors"
-	"strings"
-)
+import "errors"
 
 // Bech32m (BIP-350): a human-readable prefix, the separator '1', data in groups of five bits, and a checksum of six
 // characters that finds any four wrong characters. Only the lower-case form is accepted, so each value has one text.
@@ -33,19 +30,22 @@ var bech32Value = func() (table [256]byte) {
 	return table
 }()
 
-func bech32Step(sum uint32) uint32 {
-	top := sum >> 25
-	sum = (sum & 0x1ffffff) << 5
-	for i, generator := range [5]uint32{0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd, 0x2a1462b3} {
-		if top>>i&1 == 1 {
-			sum ^= generator
+// bech32Remainder is what the five bits that are shifted out leave behind, for each value of them.
+var bech32Remainder = func() (table [32]uint32) {
+	for top := range table {
+		for i, generator := range [5]uint32{0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd, 0x2a1462b3} {
+			if top>>i&1 == 1 {
+				table[top] ^= generator
+			}
 		}
 	}
-	return sum
-}
+	return table
+}()
+
+func bech32Step(sum uint32) uint32 { return sum&0x1ffffff<<5 ^ bech32Remainder[sum>>25&31] }
 
 // bech32Sum is the checksum's state after the prefix and the data, over GF(32).
-func bech32Sum(prefix string, data []byte) uint32 {
+func bech32Sum[T string | []byte](prefix T, data []byte) uint32 {
 	sum := uint32(1)
 	for i := range len(prefix) {
 		sum = bech32Step(sum) ^ uint32(prefix[i]>>5)
@@ -78,32 +78,36 @@ func bech32mEncode(prefix string, data []byte) string {
 	return string(out)
 }
 
-// bech32mDecode is the inverse of bech32mEncode; any other text is an error.
-func bech32mDecode(s string) (prefix string, data []byte, err error) {
+// bech32mDecode is the inverse of bech32mEncode; any other text is an error. The data is appended to room.
+func bech32mDecode(s, room []byte) (prefix, data []byte, err error) {
 	if len(s) > bech32MaxLength {
-		return "", nil, errBech32Length
+		return nil, nil, errBech32Length
 	}
-	for i := range len(s) {
-		if s[i] < 33 || s[i] > 126 || s[i] >= 'A' && s[i] <= 'Z' {
-			return "", nil, errBech32Alphabet
+	split := -1
+	for i, c := range s {
+		if c < 33 || c > 126 || c >= 'A' && c <= 'Z' {
+			return nil, nil, errBech32Alphabet
+		}
+		if c == '1' {
+			split = i
 		}
 	}
-	split := strings.LastIndexByte(s, '1')
 	if split < 1 {
-		return "", nil, errBech32Prefix
+		return nil, nil, errBech32Prefix
 	}
 	prefix = s[:split]
 	if len(s)-split-1 < bech32Checksum {
-		return "", nil, errBech32Length
+		return nil, nil, errBech32Length
 	}
-	data = make([]byte, len(s)-split-1)
-	for i := range data {
-		if data[i] = bech32Value[s[split+1+i]]; data[i] == 255 {
-			return "", nil, errBech32Alphabet
+	for _, c := range s[split+1:] {
+		v := bech32Value[c]
+		if v == 255 {
+			return nil, nil, errBech32Alphabet
 		}
+		room = append(room, v)
 	}
-	if bech32Sum(prefix, data) != bech32mConstant {
-		return "", nil, errBech32Checksum
+	if bech32Sum(prefix, room) != bech32mConstant {
+		return nil, nil, errBech32Checksum
 	}
-	return prefix, data[:len(data)-bech32Checksum], nil
+	return prefix, room[:len(room)-bech32Checksum], nil
 }

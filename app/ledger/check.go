@@ -2,8 +2,8 @@ package ledger
 
 import "github.com/cairnchain/cairn/app"
 
-// Check implements app.App. The signature is left as a claim, so that garbage costs little. Expiry
-// and sequences ahead are the mempool's to judge, by block time and by what it holds.
+// Check implements app.App. The signature is left as a claim, so that garbage costs little. Expiry and sequences ahead
+// are the mempool's to judge, by block time and by what it holds.
 func (l *Ledger) Check(s app.State, tx app.Tx) (app.TxInfo, error) {
 	c, unverified, rejection := l.open(tx)
 	if rejection != nil {
@@ -30,24 +30,20 @@ func (l *Ledger) Check(s app.State, tx app.Tx) (app.TxInfo, error) {
 		Expiry:   c.body.ExpiresAt,
 	}
 	if unverified != nil {
-		info.Claim = *unverified
+		info.Claim = unverified
 	}
 	return info, nil
 }
 
 // Verify implements app.App: the signatures that Check left open, in batches.
 func (l *Ledger) Verify(claims []app.Claim) []*app.Rejection {
-	open := make([]claim, len(claims))
+	open := make([]*claim, len(claims))
 	for i, c := range claims {
-		open[i] = c.(claim)
+		open[i] = c.(*claim)
 	}
 	out := make([]*app.Rejection, len(claims))
-	if bad := l.verified.verify(open); len(bad) != 0 {
-		for i, c := range open {
-			if bad[c.tx.hash] {
-				out[i] = badSignature()
-			}
-		}
+	for _, i := range l.verified.verify(open) {
+		out[i] = badSignature()
 	}
 	return out
 }

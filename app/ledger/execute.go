@@ -44,20 +44,20 @@ func (l *Ledger) Execute(s app.State, b app.Block) (app.Result, error) {
 
 // openBlock opens all transactions, then verifies in batches what was not verified before.
 func (l *Ledger) openBlock(block []app.Tx) ([]*checked, error) {
-	txs, claims := make([]*checked, len(block)), make([]claim, 0, len(block))
+	txs := make([]*checked, len(block))
+	var claims []*claim
 	for i, tx := range block {
 		c, unverified, rejection := l.open(tx)
 		if rejection != nil {
 			return nil, invalid(i, rejection)
 		}
 		if unverified != nil {
-			claims = append(claims, *unverified)
+			claims = append(claims, unverified)
 		}
 		txs[i] = c
 	}
 	if bad := l.verified.verify(claims); len(bad) != 0 {
-		i := slices.IndexFunc(txs, func(c *checked) bool { return bad[c.hash] })
-		return nil, invalid(i, badSignature())
+		return nil, invalid(slices.Index(txs, claims[bad[0]].tx), badSignature())
 	}
 	return txs, nil
 }

@@ -101,22 +101,19 @@ func (l *Ledger) open(tx app.Tx) (*checked, *claim, *app.Rejection) {
 	if known := l.verified.find(hash); known != nil {
 		return known, nil, nil
 	}
-	body, rejection := decodeBody(l.params.AddressPrefix, t.Body)
-	switch {
-	case rejection != nil:
+	d := bodyDecoder{prefix: l.params.AddressPrefix, chain: l.params.ChainID}
+	if rejection = d.decode(t.Body); rejection != nil {
 		return nil, nil, rejection
-	case body.ChainID != l.params.ChainID:
-		return nil, nil, app.Reject(app.ReasonWrongChain, "the transaction is for chain %q, this is %q", body.ChainID,
+	}
+	switch sender := t.Sender(); {
+	case d.body.ChainID != l.params.ChainID:
+		return nil, nil, app.Reject(app.ReasonWrongChain, "the transaction is for chain %q, this is %q", d.body.ChainID,
 			l.params.ChainID).With("chainId", l.params.ChainID)
-	case body.Sender != t.Sender():
+	case d.body.Sender != sender:
 		return nil, nil, app.Reject(app.ReasonWrongSender, "the sender is not the address of the public key, which is %s",
-			t.Sender().Text(l.params.AddressPrefix))
+			sender.Text(l.params.AddressPrefix))
 	}
-	body.ChainID = l.params.ChainID // one string for all that are remembered
-	c := &checked{
-		hash: hash, id: t.ID(), key: t.PublicKey, sender: body.Sender.Text(l.params.AddressPrefix), body: body,
-		total: body.Total(),
-	}
+	c := &checked{hash: hash, id: t.ID(), key: t.PublicKey, sender: d.sender, body: d.body, total: d.body.Total()}
 	return c, &claim{c, signature.Item{Key: t.PublicKey, Message: SigningBytes(t.Body), Signature: t.Signature}}, nil
 }
 

@@ -30,19 +30,17 @@ func final(reason app.Reason) bool {
 // openCandidates opens and verifies each candidate; at each index one of the two slices has an entry.
 func (l *Ledger) openCandidates(candidates []app.Tx) ([]*checked, []*app.Rejection) {
 	txs, refused := make([]*checked, len(candidates)), make([]*app.Rejection, len(candidates))
-	var claims []claim
+	var claims []*claim
+	var of []int // of each claim, the candidate
 	for i, tx := range candidates {
 		c, unverified, rejection := l.open(tx)
 		txs[i], refused[i] = c, rejection
 		if unverified != nil {
-			claims = append(claims, *unverified)
+			claims, of = append(claims, unverified), append(of, i)
 		}
 	}
-	bad := l.verified.verify(claims)
-	for i, tx := range txs {
-		if tx != nil && bad[tx.hash] {
-			txs[i], refused[i] = nil, badSignature()
-		}
+	for _, bad := range l.verified.verify(claims) {
+		txs[of[bad]], refused[of[bad]] = nil, badSignature()
 	}
 	return txs, refused
 }

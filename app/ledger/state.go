@@ -19,7 +19,9 @@ const (
 )
 
 // AccountKey returns the key of an account in the state.
-func AccountKey(a Address) []byte { return append([]byte(keyAccount), a[:]...) }
+func AccountKey(a Address) []byte {
+	return append(append(make([]byte, 0, len(keyAccount)+len(a)), keyAccount...), a[:]...)
+}
 
 // Account is the state of one account. An account that nobody used reads as the zero Account.
 type Account struct {

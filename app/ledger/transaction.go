@@ -2,10 +2,10 @@ package ledger
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 
 	"github.com/cairnchain/cairn/app"
 	"github.com/cairnchain/cairn/consensus"
-	"github.com/cairnchain/cairn/consensus/canonical"
 	"github.com/cairnchain/cairn/consensus/signature"
 )
 
@@ -28,17 +28,23 @@ type Transaction struct {
 }
 
 // SigningBytes is what a transaction's signature covers: the domain and the very bytes of the body.
-func SigningBytes(body []byte) []byte { return underDomain(domainSigning, body) }
+func SigningBytes(body []byte) []byte {
+	return underDomain(make([]byte, 0, 8+len(domainSigning)+len(body)), domainSigning, body)
+}
 
 // ID names a transaction by its body alone: a key's owner can make many signatures of one body, and all of them are
 // the same transaction.
-func ID(body []byte) consensus.Hash { return sha256.Sum256(underDomain(domainID, body)) }
+func ID(body []byte) consensus.Hash {
+	var room [1 << 9]byte // of an ordinary transaction, without a detour over the heap
+	return sha256.Sum256(underDomain(room[:0], domainID, body))
+}
 
-func underDomain(domain string, body []byte) []byte {
-	w := canonical.NewWriter(8 + len(domain) + len(body))
-	w.String(domain)
-	w.VarBytes(body)
-	return w.Bytes()
+// underDomain appends the canonical encoding of domain and body.
+func underDomain(to []byte, domain string, body []byte) []byte {
+	to = binary.BigEndian.AppendUint32(to, uint32(len(domain)))
+	to = append(to, domain...)
+	to = binary.BigEndian.AppendUint32(to, uint32(len(body)))
+	return append(to, body...)
 }
 
 // Sign signs body, which it keeps.

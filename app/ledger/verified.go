@@ -35,7 +35,7 @@ func (c *checked) weight() int {
 	return rememberedEntry + len(c.body.Memo) + output*len(c.body.Outputs)
 }
 
-// claim is a checked transaction whose signature is still to be verified.
+// claim is a checked transaction whose signature is still to be verified. Immutable.
 type claim struct {
 	tx   *checked
 	item signature.Item
@@ -71,6 +71,15 @@ func (v *verified) find(hash consensus.Hash) *checked {
 	return tx
 }
 
+// holds wants mu held.
+func (v *verified) holds(hash consensus.Hash) bool {
+	_, ok := v.young[hash]
+	if !ok {
+		_, ok = v.old[hash]
+	}
+	return ok
+}
+
 // keep wants mu held.
 func (v *verified) keep(tx *checked) {
 	if v.weight+tx.weight() > v.limit {
@@ -82,38 +91,76 @@ func (v *verified) keep(tx *checked) {
 	}
 }
 
-// verify checks the claims, remembers those that hold, and returns the hashes of those that do not.
-func (v *verified) verify(claims []claim) (bad map[consensus.Hash]bool) {
-	for len(claims) > 0 {
-		n := min(len(claims), verifyBatch)
-		bad = v.bisect(claims[:n], bad)
-		claims = claims[n:]
+// verify checks the claims, remembers those that hold, and returns the positions of those that do not, rising.
+func (v *verified) verify(claims []*claim) (bad []int) {
+	for first := 0; first < len(claims); first += verifyBatch {
+		batch := claims[first:min(first+verifyBatch, len(claims))]
+		s := search{of: v, items: make([]signature.Item, 0, len(batch)), at: make([]int, 0, len(batch))}
+		v.mu.Lock()
+		for i, c := range batch {
+			if !v.holds(c.tx.hash) { // else somebody verified it since the claim was made
+				s.items, s.at = append(s.items, c.item), append(s.at, first+i)
+			}
+		}
+		v.mu.Unlock()
+		if len(s.items) > 0 && !s.passes(0, len(s.items)) {
+			s.budget = maxSearch * len(s.items)
+			s.among(0, len(s.items))
+		}
+		v.mu.Lock()
+		culprits := s.bad
+		for _, at := range s.at {
+			if len(culprits) > 0 && culprits[0] == at {
+				culprits = culprits[1:]
+				continue
+			}
+			v.keep(claims[at].tx)
+		}
+		v.mu.Unlock()
+		bad = append(bad, s.bad...)
 	}
 	return bad
 }
 
-// bisect finds the culprits of a batch that fails: a few bad signatures among many cost a few batches more.
-func (v *verified) bisect(claims []claim, bad map[consensus.Hash]bool) map[consensus.Hash]bool {
-	items := make([]signature.Item, len(claims))
-	for i := range claims {
-		items[i] = claims[i].item
+// maxSearch bounds the search for the culprits of a batch: when so many times its signatures were verified in parts, the
+// rest is verified one by one. That is more than the search for four needs, which is k·log n batches for k of n.
+const maxSearch = 3
+
+// search finds the bad signatures of a batch that does not pass.
+type search struct {
+	of     *verified
+	items  []signature.Item
+	at     []int // of each item, the position of its claim
+	budget int
+	bad    []int
+}
+
+func (s *search) passes(from, to int) bool {
+	s.budget -= to - from
+	s.of.count.Add(uint64(to - from))
+	return s.of.scheme.Verify(s.items[from:to])
+}
+
+// among finds the culprits of a part that does not pass. When its first half passes, the second does not.
+func (s *search) among(from, to int) {
+	if to-from == 1 {
+		s.bad = append(s.bad, s.at[from])
+		return
 	}
-	v.count.Add(uint64(len(items)))
-	if v.scheme.Verify(items) {
-		v.mu.Lock()
-		defer v.mu.Unlock()
-		for i := range claims {
-			v.keep(claims[i].tx)
+	if s.budget < 0 {
+		for i := from; i < to; i++ {
+			if !s.passes(i, i+1) {
+				s.bad = append(s.bad, s.at[i])
+			}
 		}
-		return bad
+		return
 	}
-	if len(claims) == 1 {
-		if bad == nil {
-			bad = make(map[consensus.Hash]bool)
-		}
-		bad[claims[0].tx.hash] = true
-		return bad
+	middle := (from + to) / 2
+	first := s.passes(from, middle)
+	if !first {
+		s.among(from, middle)
 	}
-	half := len(claims) / 2
-	return v.bisect(claims[half:], v.bisect(claims[:half], bad))
+	if first || !s.passes(middle, to) {
+		s.among(middle, to)
+	}
 }
