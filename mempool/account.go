@@ -34,7 +34,8 @@ type account struct {
 	next   uint64   // the next sequence, from the committed state and nothing else
 	queue  []*entry // ordered by sequence, none below next
 	cost   uint64   // sum over the queue; each admission kept it within the balance, so it cannot overflow
-	ready  int      // how many of the queue are ready, as reindex found it
+	bytes  int
+	ready  int // how many of the queue are ready, as reindex found it
 
 	inPriority int
 	inTails    int
@@ -79,17 +80,35 @@ func (a *account) run(heldIsGap bool) int {
 	return n
 }
 
+// maxParked bounds how many transactions of an account may wait behind a gap when one more comes. Those that were ready
+// and fell behind one, since what was before them is gone, stay.
+const maxParked = 64
+
+// reaches reports whether e would be ready if these transactions of its sender were in the queue too.
+func (a *account) reaches(e *entry, too []*entry) bool {
+	next := a.next
+	for ; next < e.info.Sequence; next++ {
+		held := a.at(next)
+		if (held == nil || held.held) && !slices.ContainsFunc(too, func(e *entry) bool { return e.info.Sequence == next }) {
+			return false
+		}
+	}
+	return true
+}
+
 // insert and remove change the queue only; reindex must follow before anything else is looked at.
 func (a *account) insert(e *entry) {
 	i, _ := a.find(e.info.Sequence)
 	a.queue = slices.Insert(a.queue, i, e)
 	a.cost += e.info.Cost
+	a.bytes += e.size()
 }
 
 func (a *account) remove(e *entry) {
 	i, _ := a.find(e.info.Sequence)
 	a.queue = slices.Delete(a.queue, i, i+1)
 	a.cost -= e.info.Cost
+	a.bytes -= e.size()
 }
 
 // hold is an entry that stays out of blocks until its time has come.

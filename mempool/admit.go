@@ -4,16 +4,7 @@ import (
 	"math/bits"
 
 	"github.com/cairnchain/cairn/app"
-	"github.com/cairnchain/cairn/consensus"
 )
-
-// candidate is a transaction that the app has checked.
-type candidate struct {
-	tx   app.Tx
-	hash consensus.Hash
-	from Origin
-	info app.TxInfo
-}
 
 // replacementPercent is by how much the fee must rise to put another transaction in the place of a pending one: each
 // replacement is shared with all nodes, and must be worth it.
@@ -33,111 +24,122 @@ func replacementFee(fee uint64) uint64 {
 	return least
 }
 
-// admit decides about a checked candidate. Either it enters, and what it replaces or evicts leaves, or nothing changes.
-func (p *Pool) admit(c candidate) Status {
-	if e, ok := p.byID[c.info.ID]; ok { // under another signature
-		p.adopt(e, c.from)
-		return Status{Code: Known, ID: c.info.ID, State: Pending}
+// entering is a checked transaction that is judged against the pool.
+type entering struct {
+	e     *entry
+	a     *account // of its sender; in no index when it has nothing in its queue
+	old   *entry   // what it would replace, or nil
+	ready bool     // it would be ready at once
+}
+
+// admit decides about a transaction that the app has checked and verified. Either it enters, and what it replaces or
+// evicts leaves, or nothing changes.
+func (p *Pool) admit(e *entry) Status {
+	if held := p.holding(e); held != nil {
+		return p.known(held, e.from)
 	}
-	if a := p.accounts[c.info.Sender]; a != nil {
-		p.advance(a, c.info.Next)
+	x := entering{e: e, a: p.accountOf(e)}
+	rejection := p.placeFor(&x)
+	if rejection == nil {
+		rejection = p.loadOf(&x)
 	}
-	a := p.accounts[c.info.Sender]
-	if a == nil {
-		a = &account{sender: c.info.Sender, next: c.info.Next} // in no index before the candidate is in its queue
-	}
-	e := &entry{tx: c.tx, hash: c.hash, info: c.info, from: c.from, account: a, added: p.now()}
-	old, rejection := p.placeFor(a, e)
 	if rejection != nil {
-		return refused(c.info.ID, rejection)
+		return refused(e.info.ID, rejection)
 	}
-	victims, rejection := p.roomFor(a, e, old)
+	x.ready = e.info.Sequence-x.a.next <= uint64(x.a.ready)
+	victims, rejection := p.roomFor(&x)
 	if rejection != nil {
-		return refused(c.info.ID, rejection)
+		return refused(e.info.ID, rejection)
 	}
 	for _, victim := range victims {
 		p.drop(victim, Rejected, app.Reject(ReasonFull, "evicted from the full mempool by a dearer transaction"))
 	}
-	if old != nil {
-		p.detach(old)
-		p.dropped.remember(old.info.ID, Replaced, app.Reject(ReasonReplaced,
-			"another transaction of the sender with sequence %d and a fee of %d took its place", e.info.Sequence, e.info.Fee))
+	if x.old != nil {
+		p.detach(x.old)
+		p.dropped.remember(x.old.info.ID, dropped(Replaced, app.Reject(ReasonReplaced,
+			"another transaction of the sender with sequence %d and a fee of %d took its place", e.info.Sequence, e.info.Fee)))
 	}
-	p.accounts[a.sender] = a
+	e.account, e.added = x.a, p.now()
+	e.info.Claim = nil // it is decided, and holds a copy of the transaction
+	p.accounts[x.a.sender] = x.a
 	p.attach(e)
-	p.reindex(a)
+	p.reindex(x.a)
 	return Status{Code: Accepted, ID: e.info.ID, State: Pending}
 }
 
-// placeFor checks e against its account. It returns the transaction that e would replace, or nil.
-func (p *Pool) placeFor(a *account, e *entry) (old *entry, rejection *app.Rejection) {
-	info := e.info
-	if p.expired(e) {
-		return nil, app.Reject(app.ReasonExpired, "the transaction expired at %d, the newest block's time is %d", info.Expiry, p.blockTime)
+// holding returns what the pool holds of the same body: the very transaction, or one under another signature.
+func (p *Pool) holding(e *entry) *entry { return p.byID[e.info.ID] }
+
+// known answers for a transaction that is held.
+func (p *Pool) known(held *entry, from Origin) Status {
+	p.adopt(held, from)
+	return Status{Code: Known, ID: held.info.ID, State: Pending}
+}
+
+// accountOf returns the sender's account as the state has it by the check of e.
+func (p *Pool) accountOf(e *entry) *account {
+	if a := p.accounts[e.info.Sender]; a != nil {
+		p.advance(a, e.info.Next)
+	}
+	if a := p.accounts[e.info.Sender]; a != nil {
+		return a
+	}
+	return &account{sender: e.info.Sender, next: e.info.Next}
+}
+
+// placeFor checks the place in the queue and finds what is there.
+func (p *Pool) placeFor(x *entering) *app.Rejection {
+	a, info := x.a, &x.e.info
+	if p.expired(x.e) {
+		return app.Reject(app.ReasonExpired, "the transaction expired at %d, the newest block's time is %d", info.Expiry, p.blockTime)
 	}
 	if info.Sequence < a.next {
-		return nil, tooOld(info.Sequence, a.next)
+		return tooOld(info.Sequence, a.next)
 	}
-	old = a.at(info.Sequence)
+	x.old = a.at(info.Sequence)
 	switch {
-	case old != nil && info.Fee < replacementFee(old.info.Fee):
-		return nil, app.Reject(ReasonReplacementFeeTooLow, "sequence %d is pending with a fee of %d; to replace it pay at least %d",
-			info.Sequence, old.info.Fee, replacementFee(old.info.Fee)).With("minimumFee", replacementFee(old.info.Fee))
-	case old == nil && len(a.queue) >= p.limits.PerAccount:
-		return nil, app.Reject(ReasonAccountLimit, "the account has %d pending transactions, the limit", len(a.queue)).
+	case x.old != nil && info.Fee < replacementFee(x.old.info.Fee):
+		return app.Reject(ReasonReplacementFeeTooLow, "sequence %d is pending with a fee of %d; to replace it pay at least %d",
+			info.Sequence, x.old.info.Fee, replacementFee(x.old.info.Fee)).With("minimumFee", replacementFee(x.old.info.Fee))
+	case x.old == nil && len(a.queue) >= p.limits.PerAccount:
+		return app.Reject(ReasonAccountLimit, "the account has %d pending transactions, the limit", len(a.queue)).
 			With("limit", p.limits.PerAccount)
 	case info.Sequence-a.next >= uint64(p.limits.PerAccount):
-		return nil, app.Reject(app.ReasonSequenceTooNew, "sequence %d lies too far ahead, the account's next is %d, and at most %d are taken",
+		return app.Reject(app.ReasonSequenceTooNew, "sequence %d lies too far ahead, the account's next is %d, and at most %d are taken",
 			info.Sequence, a.next, p.limits.PerAccount).With("sequence", a.next)
 	}
-	others := a.cost
-	if old != nil {
-		others -= old.info.Cost
+	return nil
+}
+
+// loadOf checks what the account would have in the pool altogether.
+func (p *Pool) loadOf(x *entering) *app.Rejection {
+	a, info := x.a, &x.e.info
+	others, size := a.cost, a.bytes+x.e.size()
+	if x.old != nil {
+		others, size = others-x.old.info.Cost, size-x.old.size()
 	}
-	if cost, carry := bits.Add64(others, info.Cost, 0); carry != 0 || cost > info.Balance {
-		return nil, app.Reject(app.ReasonInsufficientBalance,
+	if x.old == nil && len(a.queue)-a.ready >= maxParked {
+		run := a.run(false)
+		if parked := len(a.queue) - run; parked >= maxParked && info.Sequence-a.next > uint64(run) {
+			return app.Reject(app.ReasonSequenceTooNew, "%d transactions of the account wait for sequence %d already, the limit",
+				parked, a.next+uint64(run)).With("sequence", a.next+uint64(run))
+		}
+	}
+	cost, carry := bits.Add64(others, info.Cost, 0)
+	switch {
+	case size > p.limits.AccountBytes:
+		return app.Reject(ReasonAccountLimit, "the account's pending transactions would have %d bytes, the limit is %d", size,
+			p.limits.AccountBytes).With("limit", p.limits.AccountBytes)
+	case carry != 0 || cost > info.Balance:
+		return app.Reject(app.ReasonInsufficientBalance,
 			"the balance of %d does not cover %d, with %d for the account's other pending transactions", info.Balance, info.Cost, others).
 			With("balance", info.Balance)
 	}
-	return old, nil
+	return nil
 }
 
 func tooOld(sequence, next uint64) *app.Rejection {
 	return app.Reject(app.ReasonSequenceTooOld, "sequence %d is used, the account's next is %d", sequence, next).With("sequence", next)
-}
-
-// maxVictims bounds how many transactions one other evicts; one that would need more is refused.
-const maxVictims = 512
-
-// roomFor returns what must leave for e: nothing, or parked ones and the cheapest last ones of other accounts, each
-// cheaper than e. Only a ready e evicts: else parked ones could push out what they themselves wait for.
-func (p *Pool) roomFor(a *account, e, old *entry) (victims []*entry, rejection *app.Rejection) {
-	count, size := len(p.byID)+1, p.bytes+e.size()
-	if old != nil {
-		count, size = count-1, size-old.size()
-	}
-	fits := func() bool { return count <= p.limits.Transactions && size <= p.limits.Bytes }
-	if fits() {
-		return nil, nil
-	}
-	full := app.Reject(ReasonFull, "the mempool is full, and nothing in it is cheaper per byte")
-	if e.info.Sequence-a.next > uint64(a.run(true)) {
-		return nil, full
-	}
-	w := newWalk(&p.tails, (*account).last, evictedBefore)
-	for !fits() {
-		victim, _, ok := w.next()
-		if !ok || len(victims) == maxVictims || victim.isReady() && rate(victim, e) >= 0 {
-			return nil, full
-		}
-		if victim.account == a {
-			continue
-		}
-		victims = append(victims, victim)
-		count, size = count-1, size-victim.size()
-		w.push(victim.account.before(victim))
-	}
-	return victims, nil
 }
 
 // adopt: what a client of ours offers too is shared by us too, in case the peer that had it first did not.

@@ -47,7 +47,7 @@ func (p *Pool) advance(a *account, next uint64) {
 		e := a.queue[0]
 		p.detach(e)
 		if !e.committed {
-			p.dropped.remember(e.info.ID, Rejected, tooOld(e.info.Sequence, next))
+			p.dropped.remember(e.info.ID, dropped(Rejected, tooOld(e.info.Sequence, next)))
 		}
 	}
 	p.reindex(a)
@@ -55,7 +55,7 @@ func (p *Pool) advance(a *account, next uint64) {
 
 // drop removes an entry that is not committed.
 func (p *Pool) drop(e *entry, state State, why *app.Rejection) {
-	p.dropped.remember(e.info.ID, state, why)
+	p.dropped.remember(e.info.ID, dropped(state, why))
 	p.detach(e)
 	p.reindex(e.account)
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,11 +38,47 @@ type bank struct {
 	minimum  uint64
 	failure  error  // of storage
 	checking func() // called in the middle of a check
+
+	mu        sync.Mutex
+	verified  map[string]int          // how often each transaction was
+	verifying func(batch []app.Claim) // called in the middle of a verification
 }
+
+// forged is the label of an order whose signature does not hold.
+const forged = "forged"
 
 const largeBalance = 1 << 60
 
-func newBank() *bank { return &bank{next: map[string]uint64{}, balance: map[string]uint64{}} }
+func newBank() *bank {
+	return &bank{next: map[string]uint64{}, balance: map[string]uint64{}, verified: map[string]int{}}
+}
+
+// Verify remembers nothing of what holds, unlike a real app, so that every time shows.
+func (b *bank) Verify(claims []app.Claim) []*app.Rejection {
+	if b.verifying != nil {
+		b.verifying(claims)
+	}
+	out := make([]*app.Rejection, len(claims))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, c := range claims {
+		b.verified[c.(string)]++
+		if strings.HasSuffix(c.(string), "|"+forged) {
+			out[i] = app.Reject(app.ReasonBadSignature, "forged")
+		}
+	}
+	return out
+}
+
+// verifications returns how many signatures were verified.
+func (b *bank) verifications() (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, times := range b.verified {
+		n += times
+	}
+	return n
+}
 
 func (b *bank) Get([]byte) ([]byte, error) { return nil, nil }
 
@@ -66,7 +103,7 @@ func (b *bank) Check(_ app.State, tx app.Tx) (app.TxInfo, error) {
 	}
 	return app.TxInfo{
 		ID: sha256.Sum256([]byte(body)), Sender: o.sender, Sequence: o.sequence, Next: next, Fee: o.fee, Cost: o.cost,
-		Balance: balance, Expiry: consensus.Timestamp(o.expiry),
+		Balance: balance, Expiry: consensus.Timestamp(o.expiry), Claim: string(tx),
 	}, nil
 }
 
@@ -173,6 +210,30 @@ type fataler interface {
 	Fatalf(format string, args ...any)
 }
 
+// addAll offers all in one call.
+func (f *fixture) addAll(orders ...order) []Status {
+	f.Helper()
+	txs := make([]app.Tx, len(orders))
+	for i, o := range orders {
+		txs[i] = o.tx()
+	}
+	statuses, err := f.pool.AddAll(txs, Client)
+	if err != nil {
+		f.Fatal(err)
+	}
+	wantInvariants(f.T, f.pool)
+	return statuses
+}
+
+func wantCodes(t fataler, statuses []Status, want ...Code) {
+	t.Helper()
+	for i, s := range statuses {
+		if len(want) != len(statuses) || s.Code != want[i] {
+			t.Fatalf("at %d: %v (%v), want %v", i, s.Code, s.Rejection, want)
+		}
+	}
+}
+
 // wantInvariants is the definition of a sound pool, index by index.
 func wantInvariants(t fataler, p *Pool) {
 	t.Helper()
@@ -181,9 +242,9 @@ func wantInvariants(t fataler, p *Pool) {
 		if a.sender != sender || len(a.queue) == 0 || len(a.queue) > p.limits.PerAccount {
 			t.Fatalf("account %q has %d", sender, len(a.queue))
 		}
-		next, cost, contiguous := a.next, uint64(0), true
+		next, cost, size, contiguous := a.next, uint64(0), 0, true
 		for i, e := range a.queue {
-			count, bytes, cost = count+1, bytes+e.size(), cost+e.info.Cost
+			count, bytes, cost, size = count+1, bytes+e.size(), cost+e.info.Cost, size+e.size()
 			contiguous = contiguous && e.info.Sequence == next && !e.held
 			next++
 			if i > 0 && e.info.Sequence <= a.queue[i-1].info.Sequence || e.info.Sequence < a.next || e.account != a {
@@ -202,7 +263,7 @@ func wantInvariants(t fataler, p *Pool) {
 				t.Fatalf("%q is missing in an index", e.tx)
 			}
 		}
-		if cost != a.cost || (a.inPriority != 0) != (a.ready > 0) || a.inTails == 0 {
+		if cost != a.cost || size != a.bytes || size > p.limits.AccountBytes || (a.inPriority != 0) != (a.ready > 0) || a.inTails == 0 {
 			t.Fatalf("account %q: cost %d, want %d; in priority %d, in tails %d", sender, a.cost, cost, a.inPriority, a.inTails)
 		}
 	}

@@ -21,6 +21,8 @@ type naive struct {
 	next      map[string]uint64 // of accounts; from the bank
 	blockTime consensus.Timestamp
 	states    map[consensus.Hash]State // of what was dropped and not committed
+	bad       map[string]bool          // forged ones that were verified
+	verified  int                      // signatures
 }
 
 type naiveTx struct {
@@ -107,79 +109,162 @@ func (n *naive) size() (bytes int) {
 	return bytes
 }
 
-func (n *naive) add(o order, balance uint64, now time.Time) Code {
-	count, cost := 0, o.cost
+// addAll answers for one call: those that the pool holds and those that are remembered as bad; those that the app
+// refuses; those that the pool as it stands refuses; those that are forged; and what is left enters one by one.
+func (n *naive) addAll(orders []order, balance map[string]uint64, now time.Time) []Code {
+	out := make([]Code, len(orders))
+	for i, o := range orders {
+		switch {
+		case n.holds(o):
+			out[i] = Known
+		case n.bad[string(o.tx())]:
+			out[i] = Invalid
+		case o.sequence < n.next[o.sender]:
+			out[i] = SequenceTooOld
+		}
+	}
+	var passed []order
+	distinct := map[string]bool{}
+	for i, o := range orders {
+		if out[i] != 0 {
+			continue
+		}
+		if code, _ := n.judge(o, balance[o.sender], passed); code != Accepted {
+			out[i] = code
+			continue
+		}
+		passed = append(passed, o)
+		distinct[string(o.tx())] = true
+	}
+	n.verified += len(distinct)
+	for i, o := range orders {
+		if out[i] == 0 && o.label == forged {
+			out[i] = Invalid
+			n.bad[string(o.tx())] = true
+		}
+	}
+	for i, o := range orders {
+		if out[i] == 0 {
+			out[i] = n.enter(o, balance[o.sender], now)
+		}
+	}
+	return out
+}
+
+func (n *naive) holds(o order) bool {
+	return slices.ContainsFunc(n.txs, func(tx *naiveTx) bool { return tx.id() == o.id() })
+}
+
+// judge tells what becomes of o, and who would leave for it; when others of its call passed before it, those of its
+// sender count as there where that helps it.
+func (n *naive) judge(o order, balance uint64, passed []order) (Code, []*naiveTx) {
+	passed = slices.DeleteFunc(slices.Clone(passed), func(p order) bool { return p.sender != o.sender })
+	count, cost, size := 0, o.cost, len(o.tx())
 	var old *naiveTx
 	for _, tx := range n.txs {
 		switch {
-		case tx.id() == o.id():
-			return Known
 		case tx.sender == o.sender && tx.sequence == o.sequence:
 			old = tx
 		case tx.sender == o.sender:
 			count++
 			cost += tx.cost
+			size += len(tx.tx())
 		}
 	}
 	switch {
-	case o.sequence < n.next[o.sender]:
-		return SequenceTooOld
+	case n.holds(o):
+		return Known, nil
 	case o.expiry != 0 && o.expiry <= int64(n.blockTime):
-		return Invalid
+		return Invalid, nil
+	case o.sequence < n.next[o.sender]:
+		return SequenceTooOld, nil
 	case old != nil && (o.fee*10 < old.fee*11 || o.fee == old.fee):
-		return ReplacementFeeTooLow
+		return ReplacementFeeTooLow, nil
 	case old == nil && count >= n.limits.PerAccount:
-		return AccountLimit
+		return AccountLimit, nil
 	case o.sequence >= n.next[o.sender]+uint64(n.limits.PerAccount):
-		return SequenceTooNew
-	case cost > balance:
-		return InsufficientBalance
+		return SequenceTooNew, nil
+	case size > n.limits.AccountBytes && len(passed) == 0:
+		return AccountLimit, nil
+	case cost > balance && len(passed) == 0:
+		return InsufficientBalance, nil
 	}
-	before := slices.Clone(n.txs)
-	if old != nil {
-		n.remove(old)
-	}
-	added := &naiveTx{order: o, added: now}
-	n.txs = append(n.txs, added)
-	var victims []*naiveTx
-	for len(n.txs) > n.limits.Transactions || n.size() > n.limits.Bytes {
-		victim := n.victim(added)
-		if victim == nil {
-			n.txs = before
-			return Full
-		}
-		victims = append(victims, victim)
-		n.remove(victim)
-	}
-	for _, victim := range victims {
-		n.states[victim.id()] = Rejected
-	}
-	if old != nil {
-		n.states[old.id()] = Replaced
-	}
-	delete(n.states, o.id())
-	return Accepted
+	return n.evict(o, old, passed)
 }
 
-// victim is who leaves next for tx, or nil.
-func (n *naive) victim(tx *naiveTx) (worst *naiveTx) {
-	if !n.isReady(tx) {
-		return nil
+// evict tells whether there is room for o, and who leaves for it.
+func (n *naive) evict(o order, old *naiveTx, passed []order) (Code, []*naiveTx) {
+	m := &naive{next: n.next, txs: slices.Clone(n.txs), limits: n.limits, blockTime: n.blockTime}
+	gain := o.fee
+	if old != nil {
+		m.remove(old)
+		gain -= old.fee
 	}
+	if o.expiry != 0 && o.expiry < int64(n.blockTime+evictorLife) {
+		gain = 0
+	}
+	added := &naiveTx{order: o}
+	m.txs = append(m.txs, added)
+	ready := true
+	for sequence := n.next[o.sender]; sequence < o.sequence; sequence++ {
+		tx := m.at(o.sender, sequence)
+		ready = ready && (tx != nil && tx.held.IsZero() || slices.ContainsFunc(passed, func(p order) bool { return p.sequence == sequence }))
+	}
+	wasReady := map[*naiveTx]bool{} // the sender's own do not count
+	for _, tx := range n.txs {
+		wasReady[tx] = n.isReady(tx)
+	}
+	var victims []*naiveTx
+	spared := map[*naiveTx]bool{added: true}
+	for len(m.txs) > n.limits.Transactions || m.size() > n.limits.Bytes {
+		victim := m.worst(added, spared, wasReady)
+		if !ready || victim == nil {
+			return Full, nil
+		}
+		if wasReady[victim] {
+			if victim.fee > gain {
+				spared[victim] = true
+				continue
+			}
+			gain -= victim.fee
+		}
+		victims = append(victims, victim)
+		m.remove(victim)
+	}
+	return Accepted, victims
+}
+
+// worst is who leaves next for tx, or nil.
+func (n *naive) worst(tx *naiveTx, spared, ready map[*naiveTx]bool) (worst *naiveTx) {
 	for _, other := range n.txs {
 		isLast := !slices.ContainsFunc(n.txs, func(x *naiveTx) bool { return x.sender == other.sender && x.sequence > other.sequence })
-		if other.sender == tx.sender || !isLast {
+		if other.sender == tx.sender || !isLast || spared[other] {
 			continue
 		}
-		if worst == nil || n.isReady(worst) && !n.isReady(other) ||
-			n.isReady(worst) == n.isReady(other) && naiveCompare(other, worst) > 0 {
+		if worst == nil || ready[worst] && !ready[other] || ready[worst] == ready[other] && naiveCompare(other, worst) > 0 {
 			worst = other
 		}
 	}
-	if worst == nil || n.isReady(worst) && naiveRate(worst.order).Cmp(naiveRate(tx.order)) >= 0 {
+	if worst == nil || ready[worst] && naiveRate(worst.order).Cmp(naiveRate(tx.order)) >= 0 {
 		return nil
 	}
 	return worst
+}
+
+func (n *naive) enter(o order, balance uint64, now time.Time) Code {
+	code, victims := n.judge(o, balance, nil)
+	if code != Accepted {
+		return code
+	}
+	for _, victim := range victims {
+		n.drop(victim, Rejected)
+	}
+	if old := n.at(o.sender, o.sequence); old != nil {
+		n.drop(old, Replaced)
+	}
+	n.txs = append(n.txs, &naiveTx{order: o, added: now})
+	delete(n.states, o.id())
+	return Accepted
 }
 
 func (n *naive) expire() {
@@ -244,25 +329,39 @@ func (r *run) draw() order {
 	o.cost = o.fee + rapid.Uint64Range(0, 100).Draw(r.T, "amount")
 	if rapid.IntRange(0, 3).Draw(r.T, "expires") == 0 {
 		o.expiry = int64(r.model.blockTime) + rapid.Int64Range(0, 5).Draw(r.T, "lives")
+		if rapid.Bool().Draw(r.T, "long") {
+			o.expiry += int64(evictorLife) - 3
+		}
 	}
 	o.padding = strings.Repeat("p", rapid.SampledFrom([]int{0, 0, 1, 10, 60}).Draw(r.T, "padding"))
+	if rapid.IntRange(0, 7).Draw(r.T, "forged") == 0 {
+		o.label = forged
+	}
 	return o
 }
 
-func (r *run) add(o order) {
-	var want Code
-	if r.committed[o.id()] {
-		want = SequenceTooOld
+func (r *run) add(orders ...order) {
+	txs := make([]app.Tx, len(orders))
+	for i, o := range orders {
+		txs[i] = o.tx()
 	}
-	got, err := r.pool.Add(o.tx(), Client)
+	got, err := r.pool.AddAll(txs, Client)
 	if err != nil {
 		r.Fatalf("add: %v", err)
 	}
-	if model := r.model.add(o, r.bank.balanceOf(o.sender), r.clock); got.Code != model || want != 0 && model != want {
-		r.Fatalf("%s: the pool says %v, the model %v", o.body(), got.Code, model)
+	for i, want := range r.model.addAll(orders, r.bank.balance, r.clock) {
+		if got[i].Code != want {
+			r.Fatalf("at %d of %d, %s: the pool says %v (%v), the model %v", i, len(orders), orders[i].tx(), got[i].Code, got[i].Rejection, want)
+		}
+		if r.committed[orders[i].id()] && want != SequenceTooOld && want != Invalid {
+			r.Fatalf("%s is committed, and %v", orders[i].tx(), want)
+		}
+		r.codes[want]++
 	}
-	r.codes[got.Code]++
-	r.seen = append(r.seen, o)
+	if got := r.bank.verifications(); got != r.model.verified {
+		r.Fatalf("%d signatures verified, the model says %d", got, r.model.verified)
+	}
+	r.seen = append(r.seen, orders...)
 }
 
 // commit makes a block of what a pool would offer, and sometimes of others.
@@ -376,11 +475,12 @@ func life(codes map[Code]int) func(*rapid.T) {
 	return func(rt *rapid.T) {
 		limits := Limits{
 			Transactions: rapid.IntRange(1, 10).Draw(rt, "transactions"), Bytes: rapid.IntRange(40, 400).Draw(rt, "bytes"),
-			PerAccount: rapid.IntRange(1, 6).Draw(rt, "per account"), TTL: 10 * time.Second,
+			PerAccount: rapid.IntRange(1, 6).Draw(rt, "per account"), AccountBytes: rapid.IntRange(40, 400).Draw(rt, "account bytes"),
+			TTL: 10 * time.Second,
 		}
 		r := &run{
 			T: rt, bank: newBank(), clock: time.Unix(1000, 0), committed: map[consensus.Hash]bool{}, codes: codes,
-			model: &naive{limits: limits, next: map[string]uint64{}, states: map[consensus.Hash]State{}},
+			model: &naive{limits: limits, next: map[string]uint64{}, states: map[consensus.Hash]State{}, bad: map[string]bool{}},
 		}
 		for _, sender := range senders {
 			r.bank.balance[sender] = rapid.Uint64Range(50, 2000).Draw(rt, "balance")
@@ -391,9 +491,15 @@ func life(codes map[Code]int) func(*rapid.T) {
 		for range 80 {
 			switch k := rapid.IntRange(0, 19).Draw(rt, "kind"); {
 			case k < 12:
-				r.add(r.draw())
-			case k < 13 && len(r.seen) > 0:
-				r.add(rapid.SampledFrom(r.seen).Draw(rt, "again"))
+				var orders []order
+				for range rapid.SampledFrom([]int{1, 1, 1, 2, 3, 6}).Draw(rt, "call") {
+					if len(r.seen) > 0 && rapid.IntRange(0, 9).Draw(rt, "old") == 0 {
+						orders = append(orders, rapid.SampledFrom(r.seen).Draw(rt, "again"))
+					} else {
+						orders = append(orders, r.draw())
+					}
+				}
+				r.add(orders...)
 			case k < 16:
 				r.commit()
 			case k < 18:

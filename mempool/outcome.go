@@ -81,37 +81,4 @@ func (p *Pool) release(id consensus.Hash) {
 // rememberedOutcomes bounds the memory of dropped transactions; beyond it the oldest is forgotten.
 const rememberedOutcomes = 1 << 15
 
-// outcomes remembers why transactions were dropped, the newest of them.
-type outcomes struct {
-	of    map[consensus.Hash]remembered
-	ring  []consensus.Hash // of the n-th remembered, at n modulo its capacity
-	total uint64
-}
-
-type remembered struct {
-	Outcome
-	n uint64
-}
-
-func newOutcomes() outcomes { return outcomes{of: make(map[consensus.Hash]remembered)} }
-
-func (o *outcomes) remember(id consensus.Hash, state State, why *app.Rejection) {
-	if len(o.ring) < rememberedOutcomes {
-		o.ring = append(o.ring, id)
-	} else {
-		at := o.total % rememberedOutcomes
-		if oldest := o.ring[at]; o.of[oldest].n == o.total-rememberedOutcomes {
-			delete(o.of, oldest)
-		}
-		o.ring[at] = id
-	}
-	o.of[id] = remembered{Outcome{State: state, Rejection: why}, o.total}
-	o.total++
-}
-
-func (o *outcomes) forget(id consensus.Hash) { delete(o.of, id) }
-
-func (o *outcomes) find(id consensus.Hash) (Outcome, bool) {
-	r, ok := o.of[id]
-	return r.Outcome, ok
-}
+func dropped(state State, why *app.Rejection) Outcome { return Outcome{State: state, Rejection: why} }

@@ -18,6 +18,7 @@ type Limits struct {
 	Transactions int           // held at once; beyond it only a ready, dearer one enters, in the place of others
 	Bytes        int           // the sum of their sizes; beyond it likewise
 	PerAccount   int           // held for one account, and how far ahead of its next sequence they may lie
+	AccountBytes int           // the sum of the sizes of one account's
 	TTL          time.Duration // how long one is held
 }
 
@@ -26,6 +27,7 @@ const (
 	DefaultTransactions = 50_000
 	DefaultBytes        = 64 << 20
 	DefaultPerAccount   = 100
+	DefaultAccountBytes = 2 << 20
 	DefaultTTL          = 600 * time.Second
 )
 
@@ -38,6 +40,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.PerAccount == 0 {
 		l.PerAccount = DefaultPerAccount
+	}
+	if l.AccountBytes == 0 {
+		l.AccountBytes = DefaultAccountBytes
 	}
 	if l.TTL == 0 {
 		l.TTL = DefaultTTL
@@ -55,6 +60,8 @@ type Config struct {
 	Now func() time.Time
 	// BlockTime is the time of the newest committed block at the start.
 	BlockTime consensus.Timestamp
+	// Verifying is how many callers of AddAll verify signatures at the same time; 0 is one for each processor.
+	Verifying int
 }
 
 // Origin is where a transaction came from.
@@ -75,6 +82,8 @@ type Pool struct {
 	state  func() app.State
 	now    func() time.Time
 
+	verifier *verifier // never called with mu held
+
 	mu        sync.Mutex
 	commits   uint64              // calls of Committed
 	blockTime consensus.Timestamp // of the newest committed block
@@ -93,7 +102,7 @@ type Pool struct {
 	held     []hold            // in the order in which they are released
 	changed  chan struct{}     // closed when something becomes ready
 
-	dropped  outcomes
+	dropped  memory[Outcome] // why transactions that it does not hold were dropped
 	watchers map[consensus.Hash]*watcher
 }
 
@@ -104,6 +113,7 @@ func New(cfg Config) *Pool {
 		app:       cfg.App,
 		state:     cfg.State,
 		now:       cfg.Now,
+		verifier:  newVerifier(cfg.App, cfg.Verifying),
 		blockTime: cfg.BlockTime,
 		accounts:  make(map[string]*account),
 		byID:      make(map[consensus.Hash]*entry),
@@ -121,7 +131,7 @@ func New(cfg Config) *Pool {
 			place: func(e *entry) *int { return &e.inExpiries },
 		},
 		changed:  make(chan struct{}),
-		dropped:  newOutcomes(),
+		dropped:  newMemory[Outcome](rememberedOutcomes),
 		watchers: make(map[consensus.Hash]*watcher),
 	}
 }

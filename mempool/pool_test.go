@@ -559,14 +559,14 @@ func TestWatch(t *testing.T) {
 }
 
 func TestOutcomesAreBounded(t *testing.T) {
-	o := newOutcomes()
+	o := newMemory[Outcome](rememberedOutcomes)
 	id := func(n int) consensus.Hash { return consensus.Hash{byte(n), byte(n >> 8), byte(n >> 16), 1} }
 	why := app.Reject(app.ReasonExpired, "x")
-	o.remember(id(0), Expired, why)
-	o.remember(id(1), Expired, why)
-	o.remember(id(0), Replaced, why) // its newer entry outlives the older one
+	o.remember(id(0), dropped(Expired, why))
+	o.remember(id(1), dropped(Expired, why))
+	o.remember(id(0), dropped(Replaced, why)) // its newer entry outlives the older one
 	for n := 2; n < rememberedOutcomes; n++ {
-		o.remember(id(n), Expired, why)
+		o.remember(id(n), dropped(Expired, why))
 	}
 	if got, ok := o.find(id(0)); !ok || got.State != Replaced {
 		t.Error("forgot the newer entry")
@@ -574,7 +574,7 @@ func TestOutcomesAreBounded(t *testing.T) {
 	if _, ok := o.find(id(1)); !ok {
 		t.Error("forgot too early")
 	}
-	o.remember(id(rememberedOutcomes), Expired, why)
+	o.remember(id(rememberedOutcomes), dropped(Expired, why))
 	if _, ok := o.find(id(1)); ok || len(o.of) > rememberedOutcomes || len(o.ring) != rememberedOutcomes {
 		t.Error("the oldest is still there")
 	}

@@ -15,12 +15,12 @@ const (
 	Accepted             Code = iota + 1
 	Known                     // it is in the pool already; nothing changed
 	SequenceTooOld            // its sequence is used
-	SequenceTooNew            // its sequence lies further ahead than the limit per account
+	SequenceTooNew            // it lies further ahead than the limit per account, or too many wait behind the same gap
 	InsufficientBalance       // the balance does not cover it together with the account's pending ones
 	FeeTooLow                 // below the chain's minimum
 	ReplacementFeeTooLow      // another one has its sequence, and its fee is not higher by enough
-	AccountLimit              // the account has as many pending ones as it may
-	Full                      // the pool is full of dearer ones
+	AccountLimit              // the account has as many pending ones, or bytes of them, as it may
+	Full                      // the pool is full of what this one may not push out
 	Invalid                   // the app refused it; the rejection says why
 )
 
@@ -54,6 +54,7 @@ const (
 const (
 	retryFull         = 2 * time.Second
 	retryAccountLimit = time.Second
+	retryTooNew       = time.Second
 )
 
 // refused makes the status of a refusal: the one table from reasons to codes.
@@ -63,7 +64,7 @@ func refused(id consensus.Hash, rejection *app.Rejection) Status {
 	case app.ReasonSequenceTooOld:
 		s.Code = SequenceTooOld
 	case app.ReasonSequenceTooNew:
-		s.Code = SequenceTooNew
+		s.Code, s.RetryAfter = SequenceTooNew, retryTooNew // once those before it have come
 	case app.ReasonInsufficientBalance:
 		s.Code = InsufficientBalance
 	case app.ReasonFeeTooLow:

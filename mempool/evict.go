@@ -1,0 +1,83 @@
+package mempool
+
+import (
+	"math/bits"
+	"time"
+
+	"github.com/cairnchain/cairn/app"
+	"github.com/cairnchain/cairn/consensus"
+)
+
+const (
+	// maxVictims bounds how many transactions one other evicts; one that would need more is refused.
+	maxVictims = 512
+	// maxSpared bounds how many are looked at for one other and left, because their fees are too high for it.
+	maxSpared = 16
+	// evictorLife is how long, by block time, a transaction must live to evict ready ones. Else it could take the place of
+	// others, wait below what blocks take, and expire without having paid.
+	evictorLife = consensus.Timestamp(time.Minute / time.Millisecond)
+)
+
+// fits reports whether there is room for x without an eviction.
+func (p *Pool) fits(x *entering) bool {
+	count, size := p.with(x)
+	return count <= p.limits.Transactions && size <= p.limits.Bytes
+}
+
+// with returns what the pool would hold with x.
+func (p *Pool) with(x *entering) (count, size int) {
+	count, size = len(p.byID)+1, p.bytes+x.e.size()
+	if x.old != nil {
+		count, size = count-1, size-x.old.size()
+	}
+	return count, size
+}
+
+// roomFor returns what must leave for x: nothing, or parked ones and the cheapest last ones of other accounts, each
+// cheaper per byte. Only a ready x evicts: else parked ones could push out what they themselves wait for. The ready ones
+// that leave pay together no more than x adds, so no order of evictions and replacements makes the pool worth less, and
+// whoever has others evicted pays as much as they would have. (THREATS R06.)
+func (p *Pool) roomFor(x *entering) (victims []*entry, rejection *app.Rejection) {
+	count, size := p.with(x)
+	fits := func() bool { return count <= p.limits.Transactions && size <= p.limits.Bytes }
+	if fits() {
+		return nil, nil
+	}
+	full := func() ([]*entry, *app.Rejection) {
+		return nil, app.Reject(ReasonFull, "the mempool is full, and what is cheaper per byte, in all, leaves no room")
+	}
+	if !x.ready {
+		return full()
+	}
+	gain, spared := x.e.info.Fee, 0
+	if x.old != nil {
+		gain -= x.old.info.Fee
+	}
+	if x.e.info.Expiry != 0 && x.e.info.Expiry-p.blockTime < evictorLife {
+		gain = 0
+	}
+	w := newWalk(&p.tails, (*account).last, evictedBefore)
+	for !fits() {
+		victim, _, ok := w.next()
+		if !ok || len(victims) == maxVictims || victim.isReady() && rate(victim, x.e) >= 0 {
+			return full()
+		}
+		if victim.account == x.a {
+			continue
+		}
+		if victim.isReady() {
+			left, borrow := bits.Sub64(gain, victim.info.Fee, 0)
+			if borrow != 0 {
+				if spared++; spared > maxSpared {
+					return full()
+				}
+				continue
+			}
+			gain = left
+		}
+		victims = append(victims, victim)
+		count, size = count-1, size-victim.size()
+		w.push(victim.account.before(victim))
+	}
+	return victims, nil
+}
