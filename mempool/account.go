@@ -16,12 +16,14 @@ type entry struct {
 	from    Origin
 	account *account
 
-	arrival    uint64 // number in arrivals
 	added      time.Time
+	earlier    *entry // in arrivals
+	later      *entry
 	shared     uint64 // number in the timeline; 0 when it is not ready
 	inExpiries int
 	held       bool // the app refused it for now
 	committed  bool // a block just committed holds it
+	attached   bool // the pool holds it
 }
 
 func (e *entry) size() int { return max(len(e.tx), 1) }
@@ -109,6 +111,14 @@ func (a *account) remove(e *entry) {
 	a.queue = slices.Delete(a.queue, i, i+1)
 	a.cost -= e.info.Cost
 	a.bytes -= e.size()
+}
+
+func (a *account) removeFirst(n int) {
+	for _, e := range a.queue[:n] {
+		a.cost -= e.info.Cost
+		a.bytes -= e.size()
+	}
+	a.queue = slices.Delete(a.queue, 0, n)
 }
 
 // hold is an entry that stays out of blocks until its time has come.

@@ -2,6 +2,7 @@ package mempool
 
 import (
 	"github.com/cairnchain/cairn/app"
+	"github.com/cairnchain/cairn/consensus"
 )
 
 // collectMax bounds how many transactions one call collects for each cause; the rest waits for the next call.
@@ -12,13 +13,13 @@ const collectMax = 1000
 func (p *Pool) Collect() (dropped int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := p.now()
+	now, late := p.now(), app.Reject(app.ReasonExpired, "pending for longer than %v", p.limits.TTL)
 	for range collectMax {
-		e := p.arrivals.first()
+		e := p.arrivals.oldest
 		if e == nil || now.Sub(e.added) < p.limits.TTL {
 			break
 		}
-		p.drop(e, Expired, app.Reject(app.ReasonExpired, "pending for longer than %v", p.limits.TTL))
+		p.drop(e, Expired, late)
 		dropped++
 	}
 	dropped += p.collectExpired()
@@ -26,7 +27,7 @@ func (p *Pool) Collect() (dropped int) {
 		e := p.held[0].e
 		p.held = p.held[1:]
 		e.held = false
-		if p.byID[e.info.ID] == e {
+		if e.attached {
 			p.reindex(e.account)
 		}
 	}
@@ -39,10 +40,15 @@ func (p *Pool) expired(e *entry) bool {
 }
 
 func (p *Pool) collectExpired() (dropped int) {
+	var why *app.Rejection // of all that expired at the same time, which may be many
+	var when consensus.Timestamp
 	for dropped < collectMax && len(p.expiries.items) > 0 && p.expired(p.expiries.items[0]) {
 		e := p.expiries.items[0]
-		p.drop(e, Expired, app.Reject(app.ReasonExpired, "the transaction expired at %d, the newest block's time is %d",
-			e.info.Expiry, p.blockTime))
+		if why == nil || when != e.info.Expiry {
+			when = e.info.Expiry
+			why = app.Reject(app.ReasonExpired, "the transaction expired at %d, the newest block's time is %d", when, p.blockTime)
+		}
+		p.drop(e, Expired, why)
 		dropped++
 	}
 	return dropped

@@ -17,10 +17,12 @@ func (p *Pool) Committed(ids []consensus.Hash, sequences []app.NextSequence, tim
 	defer p.mu.Unlock()
 	p.commits++
 	p.blockTime = max(p.blockTime, time)
+	held := make([]*entry, 0, len(ids))
 	for _, id := range ids {
 		p.dropped.forget(id)
 		if e, ok := p.byID[id]; ok {
 			e.committed = true
+			held = append(held, e)
 		}
 	}
 	for _, s := range sequences {
@@ -28,8 +30,8 @@ func (p *Pool) Committed(ids []consensus.Hash, sequences []app.NextSequence, tim
 			p.advance(a, s.Next)
 		}
 	}
-	for _, id := range ids { // nothing is left of them, unless the app told us other sequences than the block's
-		if e, ok := p.byID[id]; ok {
+	for _, e := range held { // nothing is left of them, unless the app told us other sequences than the block's
+		if e.attached {
 			p.detach(e)
 			p.reindex(e.account)
 		}
@@ -43,13 +45,14 @@ func (p *Pool) advance(a *account, next uint64) {
 		return
 	}
 	a.next = next
-	for len(a.queue) > 0 && a.queue[0].info.Sequence < next {
-		e := a.queue[0]
-		p.detach(e)
+	used, _ := a.find(next)
+	for _, e := range a.queue[:used] {
+		p.forget(e)
 		if !e.committed {
 			p.dropped.remember(e.info.ID, dropped(Rejected, tooOld(e.info.Sequence, next)))
 		}
 	}
+	a.removeFirst(used)
 	p.reindex(a)
 }
 

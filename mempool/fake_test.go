@@ -267,8 +267,14 @@ func wantInvariants(t fataler, p *Pool) {
 			t.Fatalf("account %q: cost %d, want %d; in priority %d, in tails %d", sender, a.cost, cost, a.inPriority, a.inTails)
 		}
 	}
+	arrived := 0
+	for e := p.arrivals.oldest; e != nil; e = e.later {
+		if arrived++; !e.attached || e.later == nil && e != p.arrivals.newest || e.later != nil && (e.later.earlier != e || e.later.added.Before(e.added)) {
+			t.Fatalf("%q is out of order among the arrivals", e.tx)
+		}
+	}
 	if count != len(p.byID) || count != len(p.byHash) || bytes != p.bytes || ready != p.ready || ready != p.timeline.live ||
-		count != p.arrivals.live || expiring != len(p.expiries.items) || len(p.tails.items) != len(p.accounts) {
+		count != arrived || expiring != len(p.expiries.items) || len(p.tails.items) != len(p.accounts) {
 		t.Fatalf("sums differ: %d, %d bytes, %d ready; %+v", count, bytes, ready, p)
 	}
 	if count > p.limits.Transactions || bytes > p.limits.Bytes {

@@ -66,24 +66,31 @@ func (p *Pool) reindex(a *account) {
 
 // attach puts a new entry into every index that does not depend on readiness; reindex must follow.
 func (p *Pool) attach(e *entry) {
+	e.attached = true
 	p.byID[e.info.ID], p.byHash[e.hash] = e, e
 	p.bytes += e.size()
-	e.arrival = p.arrivals.append(e)
+	p.arrivals.append(e)
 	p.expiries.set(e, e.info.Expiry != 0)
 	e.account.insert(e)
 }
 
 // detach takes an entry out of everything; reindex must follow.
 func (p *Pool) detach(e *entry) {
+	p.forget(e)
+	e.account.remove(e)
+}
+
+// forget takes an entry out of everything but its account's queue.
+func (p *Pool) forget(e *entry) {
+	e.attached = false
 	delete(p.byID, e.info.ID)
 	delete(p.byHash, e.hash)
 	p.bytes -= e.size()
-	p.arrivals.remove(e.arrival)
+	p.arrivals.remove(e)
 	p.expiries.set(e, false)
 	if e.shared != 0 {
 		p.timeline.remove(e.shared)
 		e.shared = 0
 	}
-	e.account.remove(e)
 	p.release(e.info.ID)
 }

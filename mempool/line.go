@@ -47,13 +47,29 @@ func (l *line) remove(n uint64) {
 	}
 }
 
-// first returns the oldest entry, or nil.
-func (l *line) first() *entry {
-	for i := range l.items {
-		if l.items[i].e != nil {
-			l.items = l.items[i:] // what was removed before it is not looked at again
-			return l.items[0].e
-		}
+// arrivals is all entries of a pool in order of arrival. The zero arrivals is empty.
+type arrivals struct{ oldest, newest *entry }
+
+func (l *arrivals) append(e *entry) {
+	e.earlier, e.later = l.newest, nil
+	if l.newest == nil {
+		l.oldest = e
+	} else {
+		l.newest.later = e
 	}
-	return nil
+	l.newest = e
+}
+
+func (l *arrivals) remove(e *entry) {
+	if e.earlier == nil {
+		l.oldest = e.later
+	} else {
+		e.earlier.later = e.later
+	}
+	if e.later == nil {
+		l.newest = e.earlier
+	} else {
+		e.later.earlier = e.earlier
+	}
+	e.earlier, e.later = nil, nil
 }

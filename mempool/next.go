@@ -37,7 +37,7 @@ func (p *Pool) Next(room Room, ahead Ahead) []app.Tx {
 			w.push(p.eligible(a, ahead.next(a)))
 		}
 	}
-	var out []app.Tx
+	out := make([]app.Tx, 0, max(0, min(room.Transactions, p.ready)))
 	for misfits := 0; len(out) < room.Transactions && misfits <= maxMisfits; {
 		e, first, ok := w.next()
 		if !ok {

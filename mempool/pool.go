@@ -97,7 +97,7 @@ type Pool struct {
 	priority ranking[*account] // accounts with something ready, by their first transaction, best first
 	tails    ranking[*account] // all accounts, by their last transaction, the first to be evicted first
 	expiries ranking[*entry]   // those that expire by block time, soonest first
-	arrivals line              // all, in order of arrival: for TTL
+	arrivals arrivals          // all, for TTL
 	timeline line              // those that are ready, in the order in which they became it: for sharing
 	held     []hold            // in the order in which they are released
 	changed  chan struct{}     // closed when something becomes ready

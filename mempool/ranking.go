@@ -1,7 +1,7 @@
 package mempool
 
 // ranking is a binary heap that can find, move and remove its items: the least is at 0. place points to where an item
-// keeps its position plus one (0: not in the ranking); without it items can only be pushed and popped.
+// keeps its position plus one (0: not in the ranking); without it items can only be pushed and removed by position.
 type ranking[T any] struct {
 	items []T
 	less  func(a, b T) bool
@@ -25,15 +25,6 @@ func (r *ranking[T]) push(x T) {
 	r.items = append(r.items, x)
 	r.put(len(r.items)-1, x)
 	r.up(len(r.items) - 1)
-}
-
-func (r *ranking[T]) pop() (x T, ok bool) {
-	if len(r.items) == 0 {
-		return x, false
-	}
-	x = r.items[0]
-	r.removeAt(0)
-	return x, true
 }
 
 func (r *ranking[T]) removeAt(i int) {
@@ -104,6 +95,7 @@ type walk struct {
 	over  *ranking[*account]
 	entry func(*account) *entry // the one that stands for the account in the ranking
 	spots ranking[spot]
+	given bool // the least of spots was returned, and the next one pushed takes its place
 }
 
 // spot is a transaction on the way, with its account's position in the ranking when it stands for it, else -1.
@@ -121,23 +113,38 @@ func newWalk(over *ranking[*account], entry func(*account) *entry, less func(a, 
 
 func (w *walk) visit(node int) {
 	if node < len(w.over.items) {
-		w.spots.push(spot{w.entry(w.over.items[node]), node})
+		w.add(spot{w.entry(w.over.items[node]), node})
 	}
 }
 
 // push adds a transaction to come in its turn; nil adds nothing.
 func (w *walk) push(e *entry) {
 	if e != nil {
-		w.spots.push(spot{e, -1})
+		w.add(spot{e, -1})
 	}
+}
+
+func (w *walk) add(s spot) {
+	if !w.given {
+		w.spots.push(s)
+		return
+	}
+	w.given = false
+	w.spots.items[0] = s
+	w.spots.down(0)
 }
 
 // next returns the first that is left; first says that it stands for its account in the ranking.
 func (w *walk) next() (e *entry, first, ok bool) {
-	s, ok := w.spots.pop()
-	if !ok {
+	if w.given {
+		w.given = false
+		w.spots.removeAt(0)
+	}
+	if len(w.spots.items) == 0 {
 		return nil, false, false
 	}
+	s := w.spots.items[0]
+	w.given = true
 	if s.node >= 0 {
 		w.visit(2*s.node + 1)
 		w.visit(2*s.node + 2)
