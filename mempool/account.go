@@ -16,6 +16,7 @@ type entry struct {
 	from    Origin
 	account *account
 
+	arrival    uint64 // its number among all that ever entered
 	added      time.Time
 	earlier    *entry // in arrivals
 	later      *entry

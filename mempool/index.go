@@ -15,8 +15,9 @@ func rate(a, b *entry) int {
 	return 1
 }
 
-// better is the priority among transactions that could come next: fee per byte, then the sooner expiry, then sender and
-// sequence. No two transactions of a pool are equal in it, so every order that follows from it is determined.
+// better is the priority among transactions that could come next: fee per byte, then the sooner expiry, then the earlier
+// arrival. Nobody can come before others of the same fee again and again, as by address. No two transactions of a pool
+// are equal in it, so every order that follows from it is determined.
 func better(a, b *entry) bool {
 	if r := rate(a, b); r != 0 {
 		return r > 0
@@ -25,10 +26,7 @@ func better(a, b *entry) bool {
 	if x, y := uint64(a.info.Expiry)-1, uint64(b.info.Expiry)-1; x != y {
 		return x < y
 	}
-	if a.account.sender != b.account.sender {
-		return a.account.sender < b.account.sender
-	}
-	return a.info.Sequence < b.info.Sequence
+	return a.arrival < b.arrival
 }
 
 // evictedBefore: what is not ready goes first, then what is cheapest.
@@ -66,7 +64,8 @@ func (p *Pool) reindex(a *account) {
 
 // attach puts a new entry into every index that does not depend on readiness; reindex must follow.
 func (p *Pool) attach(e *entry) {
-	e.attached = true
+	p.arrived++
+	e.arrival, e.attached = p.arrived, true
 	p.byID[e.info.ID], p.byHash[e.hash] = e, e
 	p.bytes += e.size()
 	p.arrivals.append(e)

@@ -23,12 +23,14 @@ type naive struct {
 	states    map[consensus.Hash]State // of what was dropped and not committed
 	bad       map[string]bool          // forged ones that were verified
 	verified  int                      // signatures
+	arrived   int
 }
 
 type naiveTx struct {
 	order
-	added time.Time
-	held  time.Time // until when; zero when it is not
+	arrival int
+	added   time.Time
+	held    time.Time // until when; zero when it is not
 }
 
 func (n *naive) nextOf(sender string, ahead Ahead) uint64 { return max(n.next[sender], ahead[sender]) }
@@ -66,10 +68,7 @@ func naiveCompare(a, b *naiveTx) int {
 		}
 		return -1
 	}
-	if c := strings.Compare(a.sender, b.sender); c != 0 {
-		return c
-	}
-	return int(a.sequence) - int(b.sequence)
+	return a.arrival - b.arrival
 }
 
 func (n *naive) block(count int, ahead Ahead) (out []string) {
@@ -262,7 +261,8 @@ func (n *naive) enter(o order, balance uint64, now time.Time) Code {
 	if old := n.at(o.sender, o.sequence); old != nil {
 		n.drop(old, Replaced)
 	}
-	n.txs = append(n.txs, &naiveTx{order: o, added: now})
+	n.arrived++
+	n.txs = append(n.txs, &naiveTx{order: o, arrival: n.arrived, added: now})
 	delete(n.states, o.id())
 	return Accepted
 }

@@ -93,6 +93,7 @@ type Pool struct {
 	byHash   map[consensus.Hash]*entry // SHA-256 of the transaction as carried
 	bytes    int
 	ready    int
+	arrived  uint64 // how many ever entered
 
 	priority ranking[*account] // accounts with something ready, by their first transaction, best first
 	tails    ranking[*account] // all accounts, by their last transaction, the first to be evicted first

@@ -63,7 +63,7 @@ func TestNextKeepsToItsRoom(t *testing.T) {
 	f := newFixture(t, Limits{})
 	big := order{sender: "a", fee: 9000, cost: 1, padding: strings.Repeat("p", 500)}
 	small, follower := simple("b", 0, 5), simple("a", 1, 5)
-	for _, o := range []order{big, small, follower} {
+	for _, o := range []order{big, follower, small} {
 		f.want(Accepted, o)
 	}
 	exact := len(big.tx()) + len(follower.tx())
