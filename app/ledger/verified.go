@@ -122,9 +122,9 @@ func (v *verified) verify(claims []*claim) (bad []int) {
 	return bad
 }
 
-// maxSearch bounds the search for the culprits of a batch: when so many times its signatures were verified in parts, the
-// rest is verified one by one. That is more than the search for four needs, which is k·log n batches for k of n.
-const maxSearch = 3
+// maxSearch bounds the search for the culprits of a batch, which takes k·log n batches for k of n: when so many times its
+// signatures were verified in parts, the rest is verified one by one. The search for one ends before that.
+const maxSearch = 2
 
 // search finds the bad signatures of a batch that does not pass.
 type search struct {
