@@ -179,10 +179,7 @@ func (in *intake) foresee(e *entry) *app.Rejection {
 	if rejection := p.loadOf(&x); rejection != nil && len(in.before(e)) == 0 {
 		return rejection
 	}
-	if p.fits(&x) {
-		return nil
-	}
-	x.ready = x.a.reaches(e, in.before(e))
+	x.ready = p.fits(&x) || x.a.reaches(e, in.before(e))
 	_, rejection := p.roomFor(&x)
 	return rejection
 }

@@ -51,7 +51,9 @@ func (p *Pool) admit(e *entry) Status {
 	if rejection != nil {
 		return refused(e.info.ID, rejection)
 	}
+	e.evictor = x.old != nil && x.old.evictor
 	for _, victim := range victims {
+		e.evictor = e.evictor || victim.isReady()
 		p.drop(victim, Rejected, app.Reject(ReasonFull, "evicted from the full mempool by a dearer transaction"))
 	}
 	if x.old != nil {

@@ -2,6 +2,7 @@ package mempool
 
 import (
 	"math/bits"
+	"slices"
 	"time"
 
 	"github.com/cairnchain/cairn/app"
@@ -13,10 +14,34 @@ const (
 	maxVictims = 512
 	// maxSpared bounds how many are looked at for one other and left, because their fees are too high for it.
 	maxSpared = 16
-	// evictorLife is how long, by block time, a transaction must live to evict ready ones. Else it could take the place of
-	// others, wait below what blocks take, and expire without having paid.
+	// evictorLife is how long, by block time, a transaction must live to evict ready ones, and those before it in its
+	// account. Else it could take the place of others, wait below what blocks take, and expire without having paid.
 	evictorLife = consensus.Timestamp(time.Minute / time.Millisecond)
 )
+
+func (p *Pool) staysLong(e *entry) bool {
+	return e.info.Expiry == 0 || e.info.Expiry-p.blockTime >= evictorLife
+}
+
+// mayEvict reports whether nothing that expires soon stands between x and its block.
+func (p *Pool) mayEvict(x *entering) bool {
+	for _, e := range x.a.queue {
+		if e.info.Sequence >= x.e.info.Sequence {
+			break
+		}
+		if !p.staysLong(e) {
+			return false
+		}
+	}
+	return p.staysLong(x.e)
+}
+
+// escapes reports whether x expires soon and would replace what evicted others, or what such a one waits for.
+func (p *Pool) escapes(x *entering) bool {
+	return x.old != nil && !p.staysLong(x.e) && slices.ContainsFunc(x.a.queue, func(e *entry) bool {
+		return e.evictor && e.info.Sequence >= x.e.info.Sequence
+	})
+}
 
 // fits reports whether there is room for x without an eviction.
 func (p *Pool) fits(x *entering) bool {
@@ -40,6 +65,9 @@ func (p *Pool) with(x *entering) (count, size int) {
 func (p *Pool) roomFor(x *entering) (victims []*entry, rejection *app.Rejection) {
 	count, size := p.with(x)
 	fits := func() bool { return count <= p.limits.Transactions && size <= p.limits.Bytes }
+	if p.escapes(x) {
+		return nil, app.Reject(ReasonFull, "what it would replace, or waits for that, took the place of others and must stay for a while")
+	}
 	if fits() {
 		return nil, nil
 	}
@@ -53,7 +81,7 @@ func (p *Pool) roomFor(x *entering) (victims []*entry, rejection *app.Rejection)
 	if x.old != nil {
 		gain -= x.old.info.Fee
 	}
-	if x.e.info.Expiry != 0 && x.e.info.Expiry-p.blockTime < evictorLife {
+	if !p.mayEvict(x) {
 		gain = 0
 	}
 	w := newWalk(&p.tails, (*account).last, evictedBefore)

@@ -29,6 +29,7 @@ type naive struct {
 type naiveTx struct {
 	order
 	arrival int
+	evictor bool
 	added   time.Time
 	held    time.Time // until when; zero when it is not
 }
@@ -199,8 +200,14 @@ func (n *naive) evict(o order, old *naiveTx, passed []order) (Code, []*naiveTx) 
 		m.remove(old)
 		gain -= old.fee
 	}
-	if o.expiry != 0 && o.expiry < int64(n.blockTime+evictorLife) {
-		gain = 0
+	stays := func(o order) bool { return o.expiry == 0 || o.expiry >= int64(n.blockTime+evictorLife) }
+	for _, tx := range n.txs {
+		if tx.sender == o.sender && tx.sequence < o.sequence && !stays(tx.order) || !stays(o) {
+			gain = 0
+		}
+		if tx.sender == o.sender && tx.sequence >= o.sequence && tx.evictor && old != nil && !stays(o) {
+			return Full, nil
+		}
 	}
 	added := &naiveTx{order: o}
 	m.txs = append(m.txs, added)
@@ -255,14 +262,19 @@ func (n *naive) enter(o order, balance uint64, now time.Time) Code {
 	if code != Accepted {
 		return code
 	}
+	n.arrived++
+	tx := &naiveTx{order: o, arrival: n.arrived, added: now}
+	for _, victim := range victims {
+		tx.evictor = tx.evictor || n.isReady(victim)
+	}
 	for _, victim := range victims {
 		n.drop(victim, Rejected)
 	}
 	if old := n.at(o.sender, o.sequence); old != nil {
+		tx.evictor = tx.evictor || old.evictor
 		n.drop(old, Replaced)
 	}
-	n.arrived++
-	n.txs = append(n.txs, &naiveTx{order: o, arrival: n.arrived, added: now})
+	n.txs = append(n.txs, tx)
 	delete(n.states, o.id())
 	return Accepted
 }
