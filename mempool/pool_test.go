@@ -603,8 +603,15 @@ func TestConcurrentUse(t *testing.T) {
 	var adding, others sync.WaitGroup
 	for s := range senders {
 		adding.Go(func() {
-			for n := range uint64(each) {
-				if _, err := f.pool.Add(simple(fmt.Sprint("s", s), n, 1+n%7).tx(), Client); err != nil {
+			for n := uint64(0); n < each; n += 1 + n%5 {
+				var call []app.Tx
+				for i := range 1 + n%5 {
+					o := simple(fmt.Sprint("s", s), n+i, 1+n%7)
+					bad := simple(fmt.Sprint("s", i), n, 1) // the same from many
+					bad.label = forged
+					call = append(call, o.tx(), bad.tx(), o.tx())
+				}
+				if _, err := f.pool.AddAll(call, Client); err != nil {
 					t.Error(err)
 				}
 			}
@@ -653,6 +660,14 @@ func TestConcurrentUse(t *testing.T) {
 	close(done)
 	others.Wait()
 	wantInvariants(t, f.pool)
+	for tx, times := range f.bank.verified {
+		if strings.HasSuffix(tx, forged) && times != 1 {
+			t.Errorf("%s was verified %d times", tx, times)
+		}
+	}
+	if v := f.pool.verifier; len(v.open) != 0 || len(v.waiting) != 0 || len(v.turns) != 0 {
+		t.Error("something is still being verified")
+	}
 	for sender, a := range f.pool.accounts {
 		if a.next != f.bank.next[sender] {
 			t.Errorf("%s: next is %d, the ledger says %d", sender, a.next, f.bank.next[sender])

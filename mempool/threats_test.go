@@ -323,6 +323,37 @@ func TestWhoExpiresSoonEvictsNobody(t *testing.T) {
 	f.want(Accepted, late)
 }
 
+// R06: what evicted others is not replaced by what expires before it pays, nor is what it waits for; and behind one that
+// expires soon nobody evicts. (The search of TestEvictionAttacks found the first.)
+func TestEvictorDoesNotEscape(t *testing.T) {
+	soon := func(sequence, fee uint64) order {
+		o := simple("m", sequence, fee)
+		o.expiry = int64(evictorLife) - 1
+		return o
+	}
+	f := newFixture(t, Limits{Transactions: 3})
+	f.want(Accepted, simple("m", 0, 10))
+	f.want(Accepted, simple("a", 0, 50))
+	f.want(Accepted, simple("b", 0, 50))
+	f.want(Accepted, simple("m", 1, 60))
+	if s := f.want(Full, soon(1, 90)); s.RetryAfter == 0 {
+		t.Error("no retry-after")
+	}
+	f.want(Full, soon(0, 90))
+	f.want(Accepted, simple("m", 1, 70))
+	f.want(Full, soon(1, 90))
+	f.want(Accepted, simple("m", 0, 20))
+
+	f = newFixture(t, Limits{Transactions: 3})
+	f.want(Accepted, soon(0, 100))
+	f.want(Accepted, simple("a", 0, 50))
+	f.want(Accepted, simple("b", 0, 50))
+	f.want(Full, simple("m", 1, 60))
+	f.want(Accepted, soon(0, 120)) // nothing left for it
+	f.want(Accepted, simple("m", 0, 140))
+	f.want(Accepted, simple("m", 1, 60))
+}
+
 // R06: who pushes out others pays as much as they would have, whatever the sizes: fees per byte alone do not decide.
 func TestEvictionIsPaidFor(t *testing.T) {
 	large := order{sender: "large", fee: 1000, padding: strings.Repeat("p", 900)}

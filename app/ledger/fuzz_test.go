@@ -63,6 +63,7 @@ func FuzzDecodeBody(f *testing.F) {
 		f.Add(append(bytes.Clone(raw), 0x78, 1)) // an unknown field
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
+		wantAgreement(t, raw)
 		b, err := DecodeBody(DefaultPrefix, raw)
 		var rejection *app.Rejection
 		if err != nil {
