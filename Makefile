@@ -118,6 +118,7 @@ long: ## Hours of simulation, Twins and fuzzing: LONG_SEEDS, LONG_CASES, LONG_FU
 	$(MAKE) twins CASES=$(LONG_CASES)
 	$(GO) test ./consensus/sim -count=1 -timeout 1h -run 'TestLongSilence' -silence 2500
 	$(GO) test ./consensus/core -count=1 -timeout 2h -run 'TestRandom' -seeds 5000
+	$(GO) test ./mempool -count=1 -timeout 1h -run 'TestEvictionAttacks' -steps 100000
 	$(MAKE) fuzz ALL=1 FUZZTIME=$(LONG_FUZZ)
 
 .PHONY: bench

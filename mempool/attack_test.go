@@ -108,7 +108,6 @@ type siege struct {
 	time      consensus.Timestamp
 	collected uint64 // fees of victims
 	paid      uint64 // fees of the attacker
-	evictions int
 }
 
 func (s *siege) offer(o order) Code {

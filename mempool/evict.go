@@ -63,20 +63,23 @@ func (p *Pool) with(x *entering) (count, size int) {
 // that leave pay together no more than x adds, so no order of evictions and replacements makes the pool worth less, and
 // whoever has others evicted pays as much as they would have. (THREATS R06.)
 func (p *Pool) roomFor(x *entering) (victims []*entry, rejection *app.Rejection) {
-	count, size := p.with(x)
-	fits := func() bool { return count <= p.limits.Transactions && size <= p.limits.Bytes }
 	if p.escapes(x) {
 		return nil, app.Reject(ReasonFull, "what it would replace, or waits for that, took the place of others and must stay for a while")
 	}
-	if fits() {
+	if p.fits(x) {
 		return nil, nil
 	}
-	full := func() ([]*entry, *app.Rejection) {
+	if x.ready {
+		victims = p.victimsOf(x)
+	}
+	if len(victims) == 0 {
 		return nil, app.Reject(ReasonFull, "the mempool is full, and what is cheaper per byte, in all, leaves no room")
 	}
-	if !x.ready {
-		return full()
-	}
+	return victims, nil
+}
+
+// victimsOf returns who leaves for x, which does not fit; nobody when that is not enough.
+func (p *Pool) victimsOf(x *entering) (victims []*entry) {
 	gain, spared := x.e.info.Fee, 0
 	if x.old != nil {
 		gain -= x.old.info.Fee
@@ -84,11 +87,12 @@ func (p *Pool) roomFor(x *entering) (victims []*entry, rejection *app.Rejection)
 	if !p.mayEvict(x) {
 		gain = 0
 	}
+	count, size := p.with(x)
 	w := newWalk(&p.tails, (*account).last, evictedBefore)
-	for !fits() {
+	for count > p.limits.Transactions || size > p.limits.Bytes {
 		victim, _, ok := w.next()
-		if !ok || len(victims) == maxVictims || victim.isReady() && rate(victim, x.e) >= 0 {
-			return full()
+		if !ok || len(victims) == maxVictims || spared > maxSpared || victim.isReady() && rate(victim, x.e) >= 0 {
+			return nil
 		}
 		if victim.account == x.a {
 			continue
@@ -96,9 +100,7 @@ func (p *Pool) roomFor(x *entering) (victims []*entry, rejection *app.Rejection)
 		if victim.isReady() {
 			left, borrow := bits.Sub64(gain, victim.info.Fee, 0)
 			if borrow != 0 {
-				if spared++; spared > maxSpared {
-					return full()
-				}
+				spared++
 				continue
 			}
 			gain = left
@@ -107,5 +109,5 @@ func (p *Pool) roomFor(x *entering) (victims []*entry, rejection *app.Rejection)
 		count, size = count-1, size-victim.size()
 		w.push(victim.account.before(victim))
 	}
-	return victims, nil
+	return victims
 }
