@@ -547,17 +547,6 @@ func TestPoolAgreesWithItsModel(t *testing.T) {
 	}
 }
 
-// BenchmarkNext takes a block out of a pool of 40,000 transactions.
-func BenchmarkNext(b *testing.B) {
-	p, _ := newLoaded(b, 40_000)
-	b.ReportAllocs()
-	for b.Loop() {
-		if got := p.Next(Room{1000, 2 << 20}, nil); len(got) != 1000 {
-			b.Fatal(len(got))
-		}
-	}
-}
-
 // BenchmarkAddCommitted is the life of a transaction without its signature: added to a full pool, then committed.
 func BenchmarkAddCommitted(b *testing.B) {
 	p, bank := newLoaded(b, 40_000)
