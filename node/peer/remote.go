@@ -24,19 +24,20 @@ type Status struct {
 	Received  uint64    // consensus messages that could be read, valid or not
 	Dropped   uint64    // consensus messages that were not sent: the queue was full, or the peer was not connected
 	Score     float64   // of faults; it shrinks with time
+	Bodies    Bodies    // the transactions given to the connections
 }
 
 // remote is what we know and hold of a peer. Safe for concurrent use.
 type remote struct {
 	Peer
 	queue   *queue
-	pushes  chan push                       // batches of transactions, for the goroutine that sends on the mempool stream
 	wake    [channelCount]chan struct{}     // a token ends the wait before the next attempt to connect
 	fetches chan struct{}                   // a token per fetch of theirs that is being served
 	bulk    atomic.Pointer[grpc.ClientConn] // for our fetches; nil while it is down
 	score   score
 
 	sent, received, dropped atomic.Uint64
+	bodies                  bodyCounter
 
 	mu        sync.Mutex
 	connected bool
@@ -47,7 +48,7 @@ type remote struct {
 }
 
 func newRemote(p Peer, now time.Time) *remote {
-	r := &remote{Peer: p, queue: newQueue(), pushes: make(chan push), fetches: make(chan struct{}, MaxFetches), since: now, untold: true}
+	r := &remote{Peer: p, queue: newQueue(), fetches: make(chan struct{}, MaxFetches), since: now, untold: true}
 	for c := range r.wake {
 		r.wake[c] = make(chan struct{}, 1)
 	}
@@ -123,6 +124,7 @@ func (r *remote) status(now time.Time) Status {
 		ID: r.ID, Name: r.Name, Address: r.Address,
 		Connected: r.connected, Inbound: r.inbound[consensusChannel] != nil, Since: r.since,
 		Sent: r.sent.Load(), Received: r.received.Load(), Dropped: r.dropped.Load(), Score: score,
+		Bodies: r.bodies.get(),
 	}
 	if r.lastError != nil {
 		s.LastError = r.lastError.Error()
