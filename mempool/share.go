@@ -60,6 +60,7 @@ func (l ShareLimits) withDefaults() ShareLimits {
 	if l.ResendMax == 0 {
 		l.ResendMax = DefaultShareResendMax
 	}
+	l.ResendMax = max(l.ResendMax, l.Resend)
 	return l
 }
 

@@ -137,7 +137,8 @@ func (s *Share) retry(now time.Time, room Room) (Batch, bool) {
 func (s *Share) advance(now time.Time, room Room) (Batch, bool) {
 	l := load{room: room}
 	s.cursor = s.pool.eachAfter(s.cursor, func(e *entry) bool {
-		if _, held := s.held[e.hash]; held { // it was ready before, and is on its way
+		_, held := s.held[e.hash]                                                // it was ready before, and is on its way
+		if held || len(e.tx) == 0 || len(e.tx) > consensus.MaxTransactionBytes { // or no block can hold it
 			return true
 		}
 		return l.take(e)

@@ -138,7 +138,7 @@ func TestDefaultsAreValidAndAsDocumented(t *testing.T) {
 		Metrics:   MetricsSettings{"127.0.0.1:9464"},
 		Peer:      PeerSettings{"127.0.0.1:7070"},
 		Consensus: ConsensusSettings{time.Second, 1.2, 10 * time.Second, 10 * time.Second},
-		Mempool:   MempoolSettings{50_000, 64 << 20, 100, 10 * time.Minute},
+		Mempool:   MempoolSettings{50_000, 64 << 20, 100, 10 * time.Minute, 5 * time.Millisecond, 512, 4, time.Second},
 		Block:     BlockSettings{5000, 2 << 20},
 		Telemetry: TelemetrySettings{"", 1, 1},
 		Log:       LogSettings{"info", "text"},
