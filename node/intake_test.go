@@ -44,7 +44,9 @@ func TestSharedTransactionsAreAnswered(t *testing.T) {
 	n, from := idleNode(t, func(s *Settings) { s.Mempool.PerAccount = 3 })
 	heard := n.SubscribeSharing(10)
 	defer heard.Close()
-	admit := func(txs ...[]byte) (peer.Acknowledgement, error) { return inbound{n}.Transactions(t.Context(), from, txs) }
+	admit := func(txs ...[]byte) (peer.Acknowledgement, error) {
+		return inbound{n}.Transactions(t.Context(), from, txs)
+	}
 	a, err := admit(counts("sheep", 0, 5)...)
 	if err != nil || a.Accepted != 3 || !slices.Equal(a.Retry, []uint32{3, 4}) || a.BackOff != 0 {
 		t.Errorf("%+v, %v", a, err)
