@@ -67,7 +67,7 @@ func (v *validator) share(other *validator) {
 		if b.Again {
 			w.reach("batch shared again")
 		}
-		w.bodies[mempoolLink{v.i, other.i}] += b.Bytes
+		w.bodies += b.Bytes
 		w.net.send(v.i, other.i, "transactions", func() {
 			if other.alive {
 				other.take(v, life, b)
@@ -75,9 +75,6 @@ func (v *validator) share(other *validator) {
 		})
 	}
 }
-
-// mempoolLink is one direction between two validators.
-type mempoolLink struct{ from, to int }
 
 // take admits a batch and answers it. An answer reaches the life that had sent the batch only: streams end with lives.
 func (v *validator) take(from *validator, life int, b mempool.Batch) {

@@ -102,7 +102,7 @@ type world struct {
 	lasso      *lasso
 	sweep      *sweep // nil in a run that is not of the crash sweep
 	reached    map[string]int
-	bodies     map[mempoolLink]int // bytes of transactions shared
+	bodies     int // bytes of transactions shared, on all links together
 	lineage    *lineage
 	healed     bool
 	pass       func(from, to *validator, m *consensus.Message) bool          // which messages a script lets through; nil: all
@@ -129,7 +129,7 @@ const stepsMax = 1_000_000
 func Run(cfg Config) Report { return perform(cfg, swarm) }
 
 func perform(cfg Config, s script) (report Report) {
-	w := &world{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x5eed)), reached: map[string]int{}, bodies: map[mempoolLink]int{}}
+	w := &world{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x5eed)), reached: map[string]int{}}
 	w.trace = newTrace(cfg.Trace)
 	defer func() {
 		if failure := recover(); failure != nil {
