@@ -111,7 +111,8 @@ func (s *Share) resend(now time.Time) (Batch, bool) {
 func (s *Share) retry(now time.Time, room Room) (Batch, bool) {
 	l, refusal := load{room: room}, 0
 	for len(s.deferred.items) > 0 && !now.Before(s.deferred.items[0].due) {
-		d, _ := s.deferred.pop()
+		d := s.deferred.items[0]
+		s.deferred.removeAt(0)
 		left := s.pool.eachShareable(d.hashes, l.take)
 		for _, hash := range d.hashes[:len(d.hashes)-len(left)] {
 			delete(s.held, hash)

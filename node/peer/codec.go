@@ -69,7 +69,7 @@ func checkCounts(b []byte, m proto.Message) error {
 		})
 		if err == nil {
 			err = eachField(b, fieldAnswer, func(answer []byte) error {
-				n, err := numbers(answer, fieldRetry)
+				n, err := countNumbers(answer, fieldRetry)
 				count += n
 				return err
 			})
@@ -87,8 +87,8 @@ func checkCounts(b []byte, m proto.Message) error {
 	return nil
 }
 
-// numbers counts the entries of a repeated field of numbers, packed or not.
-func numbers(b []byte, want protowire.Number) (count int, err error) {
+// countNumbers counts the numbers in a repeated field of them, packed or not: each ends in a byte below 0x80.
+func countNumbers(b []byte, want protowire.Number) (count int, err error) {
 	for len(b) > 0 {
 		number, kind, n := protowire.ConsumeTag(b)
 		if n < 0 {
@@ -103,12 +103,12 @@ func numbers(b []byte, want protowire.Number) (count int, err error) {
 		case kind == protowire.VarintType:
 			count++
 		case kind == protowire.BytesType:
-			for _, c := range b[:n] { // each ends in a byte below 0x80; the length before them counts as one more
+			packed, _ := protowire.ConsumeBytes(b)
+			for _, c := range packed {
 				if c < 0x80 {
 					count++
 				}
 			}
-			count--
 		}
 		b = b[n:]
 	}

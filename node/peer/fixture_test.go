@@ -33,44 +33,23 @@ type received struct {
 
 // fakeNode is a Node that hands what it gets to the test. Its functions may be set before the network runs.
 type fakeNode struct {
+	fakeSharing
 	messages     chan received
 	batches      chan received
 	connected    chan consensus.ValidatorID
 	disconnected chan consensus.ValidatorID
-	sharing      chan announcement
-	answers      chan received // acknowledgements
 	receive      func(ctx context.Context, from consensus.ValidatorID, m *consensus.Message) error
 	transactions func(ctx context.Context, from consensus.ValidatorID) error
-	acknowledged func(Acknowledgement) error
-	answer       func(txs [][]byte) (Acknowledgement, error)
 	chain        func(req consensus.FetchRequest, maxBlocks, maxBytes int) (*consensus.Chunk, error)
-
-	mu     sync.Mutex
-	pushes map[consensus.ValidatorID]chan push
-	ids    uint64
-}
-
-// announcement is a call of Node.Share.
-type announcement struct {
-	to        consensus.ValidatorID
-	restarted bool
-}
-
-// push is a batch for the stream to a peer.
-type push struct {
-	batch Batch
-	done  chan error
 }
 
 func newFakeNode() *fakeNode {
 	return &fakeNode{
+		fakeSharing:  newFakeSharing(),
 		messages:     make(chan received, 4096),
 		batches:      make(chan received, 4096),
 		connected:    make(chan consensus.ValidatorID, 4096),
 		disconnected: make(chan consensus.ValidatorID, 4096),
-		sharing:      make(chan announcement, 4096),
-		answers:      make(chan received, 4096),
-		pushes:       make(map[consensus.ValidatorID]chan push),
 	}
 }
 
@@ -81,67 +60,6 @@ func (f *fakeNode) Receive(ctx context.Context, from consensus.ValidatorID, m *c
 		}
 	}
 	f.messages <- received{from: from, message: m}
-	return nil
-}
-
-func (f *fakeNode) Transactions(ctx context.Context, from consensus.ValidatorID, txs [][]byte) (Acknowledgement, error) {
-	if f.transactions != nil {
-		if err := f.transactions(ctx, from); err != nil {
-			return Acknowledgement{}, err
-		}
-	}
-	f.batches <- received{from: from, txs: txs}
-	if f.answer != nil {
-		return f.answer(txs)
-	}
-	return Acknowledgement{Accepted: uint32(len(txs))}, nil
-}
-
-// Share gives the stream what push is called with.
-func (f *fakeNode) Share(ctx context.Context, to consensus.ValidatorID, restarted bool, send func(Batch) error) error {
-	f.sharing <- announcement{to, restarted}
-	for {
-		select {
-		case p := <-f.pushed(to):
-			if err := send(p.batch); err != nil {
-				p.done <- ErrNotConnected
-				return err
-			}
-			p.done <- nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-func (f *fakeNode) pushed(to consensus.ValidatorID) chan push {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.pushes[to] == nil {
-		f.pushes[to] = make(chan push)
-	}
-	return f.pushes[to]
-}
-
-// push waits until a stream to the peer has taken a batch, or has failed to: ErrNotConnected.
-func (f *fakeNode) push(ctx context.Context, to consensus.ValidatorID, txs [][]byte) error {
-	f.mu.Lock()
-	f.ids++
-	p := push{Batch{ID: f.ids, Transactions: txs}, make(chan error, 1)}
-	f.mu.Unlock()
-	select {
-	case f.pushed(to) <- p:
-		return <-p.done
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (f *fakeNode) Acknowledged(from consensus.ValidatorID, a Acknowledgement) error {
-	f.answers <- received{from: from, answer: a}
-	if f.acknowledged != nil {
-		return f.acknowledged(a)
-	}
 	return nil
 }
 

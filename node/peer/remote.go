@@ -23,8 +23,8 @@ type Status struct {
 	Sent      uint64    // consensus messages given to the connection
 	Received  uint64    // consensus messages that could be read, valid or not
 	Dropped   uint64    // consensus messages that were not sent: the queue was full, or the peer was not connected
+	Bodies    Bodies    // the transactions given to the connections, in bytes
 	Score     float64   // of faults; it shrinks with time
-	Bodies    Bodies    // the transactions given to the connections
 }
 
 // remote is what we know and hold of a peer. Safe for concurrent use.
@@ -35,9 +35,9 @@ type remote struct {
 	fetches chan struct{}                   // a token per fetch of theirs that is being served
 	bulk    atomic.Pointer[grpc.ClientConn] // for our fetches; nil while it is down
 	score   score
+	carried bodyCounter // transactions
 
 	sent, received, dropped atomic.Uint64
-	bodies                  bodyCounter
 
 	mu        sync.Mutex
 	connected bool
@@ -121,10 +121,9 @@ func (r *remote) status(now time.Time) Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := Status{
-		ID: r.ID, Name: r.Name, Address: r.Address,
+		ID: r.ID, Name: r.Name, Address: r.Address, Bodies: r.carried.get(),
 		Connected: r.connected, Inbound: r.inbound[consensusChannel] != nil, Since: r.since,
 		Sent: r.sent.Load(), Received: r.received.Load(), Dropped: r.dropped.Load(), Score: score,
-		Bodies: r.bodies.get(),
 	}
 	if r.lastError != nil {
 		s.LastError = r.lastError.Error()

@@ -45,7 +45,7 @@ func (l *link) share(ctx context.Context, stream grpc.ClientStream, restarted bo
 		if b.Again {
 			cause = CauseResend
 		}
-		l.to.bodies.add(cause, b.bytes())
+		l.to.carried.add(cause, b.bytes())
 		return nil
 	})
 }
