@@ -1,6 +1,9 @@
 package mempool
 
-import "github.com/cairnchain/cairn/app"
+import (
+	"github.com/cairnchain/cairn/app"
+	"github.com/cairnchain/cairn/consensus"
+)
 
 // Cursor is a place in the timeline of ready transactions. 0 is its beginning. It holds as long as the Pool does.
 type Cursor uint64
@@ -8,21 +11,43 @@ type Cursor uint64
 // After returns, in the order in which they became ready, what clients of this node have posted and is ready still,
 // from behind the cursor on, and where to go on. What came from peers is left out: they share it themselves.
 func (p *Pool) After(cursor Cursor, room Room) ([]app.Tx, Cursor) {
+	var out []app.Tx
+	next := p.eachAfter(cursor, func(e *entry) bool {
+		if len(out) == room.Transactions || len(out) > 0 && e.size() > room.Bytes {
+			return false
+		}
+		out = append(out, e.tx)
+		room.Bytes -= e.size()
+		return true
+	})
+	return out, next
+}
+
+// eachAfter visits what After is about until visit returns false, and returns where to go on: that one comes again.
+func (p *Pool) eachAfter(cursor Cursor, visit func(*entry) bool) Cursor {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var out []app.Tx
 	for i := p.timeline.from(uint64(cursor) + 1); i < len(p.timeline.items); i++ {
 		item := p.timeline.items[i]
-		if item.e != nil && item.e.from == Client {
-			if len(out) == room.Transactions || len(out) > 0 && item.e.size() > room.Bytes {
-				return out, cursor
-			}
-			out = append(out, item.e.tx)
-			room.Bytes -= item.e.size()
+		if item.e != nil && item.e.from == Client && !visit(item.e) {
+			break
 		}
 		cursor = Cursor(item.number)
 	}
-	return out, cursor
+	return cursor
+}
+
+// eachShareable visits those of these that clients of this node have posted and that are ready, until visit returns
+// false, and returns what is left: that one and the rest.
+func (p *Pool) eachShareable(hashes []consensus.Hash, visit func(*entry) bool) []consensus.Hash {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, hash := range hashes {
+		if e, ok := p.byHash[hash]; ok && e.from == Client && e.isReady() && !visit(e) {
+			return hashes[i:]
+		}
+	}
+	return nil
 }
 
 // Changed returns a channel that is closed when the next transaction becomes ready. To miss none, get it before looking.

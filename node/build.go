@@ -137,18 +137,17 @@ func (n *Node) openNetwork() error {
 		}
 		cfg.Peers = append(cfg.Peers, peer.Peer{ID: v.ID, Name: v.Name, Key: v.Key, Address: address})
 	}
-	n.again = make(map[consensus.ValidatorID]chan struct{}, len(cfg.Peers))
 	var ids []consensus.ValidatorID
 	for _, p := range cfg.Peers {
-		n.again[p.ID] = make(chan struct{}, 1)
 		ids = append(ids, p.ID)
 	}
 	n.shares = newShares(ids)
+	n.openSharing(ids)
 	var err error
 	if n.network, err = peer.New(cfg, inbound{n}); err != nil {
 		return err
 	}
-	return n.telemetry.RegisterPeers(n.network.Peers)
+	return errors.Join(n.telemetry.RegisterPeers(n.network.Peers), n.telemetry.RegisterShares(n.shareStats))
 }
 
 // openEngine recovers the state of consensus. What it sends before the network runs is lost, and repeated to each peer

@@ -3,10 +3,8 @@ package node
 import (
 	"context"
 
-	"github.com/cairnchain/cairn/app"
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/engine"
-	"github.com/cairnchain/cairn/mempool"
 )
 
 // inbound is what the validator network calls, on its goroutines.
@@ -38,31 +36,8 @@ func (i inbound) Connected(ctx context.Context, peer consensus.ValidatorID) {
 	_ = i.n.loop.Post(ctx, engine.Connected(peer))
 }
 
-// Sharing lets everything that is pending go out to the peer again.
-func (i inbound) Sharing(peer consensus.ValidatorID) {
-	select {
-	case i.n.again[peer] <- struct{}{}:
-	default:
-	}
-}
-
 // Disconnected needs no answer: the core never counts on a message to arrive.
 func (i inbound) Disconnected(consensus.ValidatorID) {}
-
-// Transactions admits what another validator shares. A refusal is no fault of the peer, whose state may be newer or
-// older than ours. A failure of our own storage is logged once per batch; it ends the node at its next write.
-func (i inbound) Transactions(ctx context.Context, _ consensus.ValidatorID, txs [][]byte) error {
-	for _, tx := range txs {
-		if ctx.Err() != nil {
-			break
-		}
-		if _, err := i.n.pool.Add(app.Tx(tx), mempool.Peer); err != nil {
-			i.n.log.Error("admission of a shared transaction failed", "error", err)
-			break
-		}
-	}
-	return nil
-}
 
 // Chain serves blocks to a validator that lacks them, from the store.
 func (i inbound) Chain(req consensus.FetchRequest, maxBlocks, maxBytes int) (*consensus.Chunk, error) {

@@ -73,10 +73,13 @@ type Node struct {
 	grpc      *grpc.Server
 	rest      *http.Server
 	metrics   *http.Server
-	shares    shares                                  // of the engine\'s inbox
-	again     map[consensus.ValidatorID]chan struct{} // a token: share with this peer from the beginning
-	fetching  atomic.Pointer[consensus.ValidatorID]   // whom blocks are being fetched from; nil: nobody
+	shares    shares // of the engine's inbox
+	sharing   map[consensus.ValidatorID]sharing
+	intake    *intake
+	fetching  atomic.Pointer[consensus.ValidatorID] // whom blocks are being fetched from; nil: nobody
 	ready     chan struct{}
+
+	shareNotes mempool.ShareNotes
 }
 
 // Endpoints are where a node listens.

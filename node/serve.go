@@ -22,8 +22,6 @@ import (
 const (
 	// stopPatience is how long clients have to take their last answers when the node stops.
 	stopPatience = 2 * time.Second
-	// collectInterval is how often expired transactions are looked for.
-	collectInterval = time.Second
 	// readyInterval is how often a starting node looks whether it is ready.
 	readyInterval = 20 * time.Millisecond
 )
@@ -145,9 +143,6 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.listeners.metrics != nil {
 		group.Go(func() error { return served(n.metrics.Serve(n.listeners.metrics)) })
 	}
-	for _, p := range n.network.Peers() {
-		group.Go(func() error { return n.share(ctx, p.ID) })
-	}
 	err := group.Wait()
 	flush, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
@@ -191,7 +186,7 @@ func (n *Node) stopServers(ctx context.Context) error {
 
 // collect drops expired transactions in time.
 func (n *Node) collect(ctx context.Context) error {
-	ticker := time.NewTicker(collectInterval)
+	ticker := time.NewTicker(n.opts.Settings.Mempool.GCInterval)
 	defer ticker.Stop()
 	for {
 		select {

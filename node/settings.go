@@ -77,6 +77,10 @@ type MempoolSettings struct {
 	MaxBytes        Size          `key:"max-bytes" default:"64MiB" help:"bytes of pending transactions; beyond it only dearer ones are taken"`
 	PerAccount      int           `key:"per-account" default:"100" help:"pending transactions of one account; more are refused with ACCOUNT_LIMIT"`
 	TTL             time.Duration `key:"ttl" default:"600s" help:"how long a transaction may be pending before it is dropped as EXPIRED"`
+	ShareInterval   time.Duration `key:"share-interval" default:"5ms" help:"least time from one batch of new transactions for a peer to the next, up to 1s; a first one leaves at once"`
+	ShareBatch      int           `key:"share-batch" default:"512" help:"transactions in a batch for a peer; at most 1024"`
+	MaxInbound      int           `key:"max-inbound" default:"4" help:"batches from peers that are admitted at once, one per peer; at most 256"`
+	GCInterval      time.Duration `key:"gc-interval" default:"1s" help:"how often expired transactions are looked for, 10ms to 1m"`
 }
 
 // BlockSettings bound the blocks that this node proposes.

@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/signature"
+	"github.com/cairnchain/cairn/node/peer"
 	"github.com/cairnchain/cairn/node/telemetry"
 )
 
@@ -71,12 +73,32 @@ func (s Settings) validateLimits(check settingCheck) {
 	check(s.Mempool.MaxBytes >= consensus.MaxTransactionBytes, "mempool.max-bytes",
 		"%v must be at least one transaction, %v", s.Mempool.MaxBytes, Size(consensus.MaxTransactionBytes))
 	positive("mempool.per-account", int64(s.Mempool.PerAccount))
-	check(s.Mempool.TTL > 0, "mempool.ttl", "%v must be positive", s.Mempool.TTL)
+	s.Mempool.validate(check)
 	check(s.Block.MaxTransactions > 0 && s.Block.MaxTransactions <= consensus.MaxBlockTransactions,
 		"block.max-transactions", "%d must be in 1…%d", s.Block.MaxTransactions, consensus.MaxBlockTransactions)
 	check(s.Block.MaxBytes >= consensus.MaxTransactionBytes && s.Block.MaxBytes <= consensus.MaxBlockBytes,
 		"block.max-bytes", "%v must be in %v…%v", s.Block.MaxBytes, Size(consensus.MaxTransactionBytes),
 		Size(consensus.MaxBlockBytes))
+}
+
+// What mempool.share-interval, mempool.max-inbound and mempool.gc-interval may be.
+const (
+	maxShareInterval = time.Second
+	maxMaxInbound    = 256
+	minGCInterval    = 10 * time.Millisecond
+	maxGCInterval    = time.Minute
+)
+
+func (m MempoolSettings) validate(check settingCheck) {
+	check(m.TTL > 0, "mempool.ttl", "%v must be positive", m.TTL)
+	check(m.ShareInterval >= 0 && m.ShareInterval <= maxShareInterval, "mempool.share-interval", "%v must be in 0s…%v",
+		m.ShareInterval, maxShareInterval)
+	check(m.ShareBatch > 0 && m.ShareBatch <= peer.MaxBatchTransactions, "mempool.share-batch", "%d must be in 1…%d",
+		m.ShareBatch, peer.MaxBatchTransactions)
+	check(m.MaxInbound > 0 && m.MaxInbound <= maxMaxInbound, "mempool.max-inbound", "%d must be in 1…%d", m.MaxInbound,
+		maxMaxInbound)
+	check(m.GCInterval >= minGCInterval && m.GCInterval <= maxGCInterval, "mempool.gc-interval", "%v must be in %v…%v",
+		m.GCInterval, minGCInterval, maxGCInterval)
 }
 
 func (s Settings) validateAddresses(check settingCheck) {

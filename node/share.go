@@ -2,40 +2,111 @@ package node
 
 import (
 	"context"
+	"time"
 
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/mempool"
 	"github.com/cairnchain/cairn/node/peer"
 )
 
-// share pushes to one peer what clients post here, in the order in which it becomes ready. A validator does not pass on
-// what it got from another one: a single hop reaches all. When a connection was lost everything that is still pending
-// goes out again.
-func (n *Node) share(ctx context.Context, to consensus.ValidatorID) error {
-	room := mempool.Room{Transactions: peer.MaxBatchTransactions, Bytes: peer.MaxBatchBytes}
-	var cursor mempool.Cursor
-	for ctx.Err() == nil {
+// sharing is what goes to one peer.
+type sharing struct {
+	*mempool.Share
+	answered chan struct{} // a token: an acknowledgement came
+}
+
+func (n *Node) openSharing(peers []consensus.ValidatorID) {
+	s := n.opts.Settings.Mempool
+	limits := mempool.ShareLimits{
+		Batch:    mempool.Room{Transactions: s.ShareBatch, Bytes: peer.MaxBatchBytes},
+		Interval: s.ShareInterval,
+	}
+	n.sharing = make(map[consensus.ValidatorID]sharing, len(peers))
+	for _, id := range peers {
+		n.sharing[id] = sharing{mempool.NewShare(n.pool, id, limits), make(chan struct{}, 1)}
+	}
+	n.intake = newIntake(s.MaxInbound, peers)
+}
+
+// SubscribeSharing lets the caller hear what sharing with the other validators does; at most room notes wait for it,
+// what it is too slow for is counted, and it must Close the subscription. Safe for concurrent use.
+func (n *Node) SubscribeSharing(room int) *mempool.Subscription { return n.shareNotes.Subscribe(room) }
+
+// shareStats returns how far sharing has come, in the order of the validator set. Safe for concurrent use.
+func (n *Node) shareStats() []mempool.ShareStats {
+	var all []mempool.ShareStats
+	for _, p := range n.network.Peers() {
+		all = append(all, n.sharing[p.ID].Stats())
+	}
+	return all
+}
+
+func (n *Node) noteShare(note mempool.ShareNote) {
+	n.telemetry.Share(note)
+	n.shareNotes.Say(note)
+}
+
+// Share sends a peer what its plan says, as long as the stream is up.
+func (i inbound) Share(ctx context.Context, to consensus.ValidatorID, restarted bool, send func(peer.Batch) error) error {
+	n, plan := i.n, i.n.sharing[to]
+	plan.Opened(time.Now(), restarted)
+	n.noteShare(mempool.ShareUp{Peer: to, Restarted: restarted})
+	defer n.noteShare(mempool.ShareDown{Peer: to})
+	defer plan.Closed()
+	for {
 		changed := n.pool.Changed() // before looking: so nothing is missed
-		pending, next := n.pool.After(cursor, room)
-		if len(pending) > 0 {
-			batch := make([][]byte, len(pending))
-			for i, tx := range pending {
-				batch[i] = tx
+		b, wait, ok := plan.Next(time.Now())
+		if !ok {
+			if err := plan.rest(ctx, wait, changed); err != nil {
+				return err
 			}
-			if err := n.network.PushTransactions(ctx, to, batch); err != nil {
-				cursor = 0 // some of what was sent before may be lost as well
-				continue
-			}
-			cursor = next
 			continue
 		}
-		cursor = next
-		select {
-		case <-changed:
-		case <-n.again[to]:
-			cursor = 0
-		case <-ctx.Done():
+		out := peer.Batch{ID: b.ID, Again: b.Again, Transactions: make([][]byte, len(b.Txs))}
+		for i, tx := range b.Txs {
+			out.Transactions[i] = tx
 		}
+		if err := send(out); err != nil {
+			return err
+		}
+		n.noteShare(mempool.BatchShared{Peer: to, ID: b.ID, Transactions: len(b.Txs), Bytes: b.Bytes, Again: b.Again})
+	}
+}
+
+// rest waits as Next has said; the error is ctx's.
+func (s sharing) rest(ctx context.Context, wait mempool.Wait, changed <-chan struct{}) error {
+	if !wait.Change {
+		changed = nil
+	}
+	var until <-chan time.Time
+	if !wait.Until.IsZero() {
+		timer := time.NewTimer(time.Until(wait.Until))
+		defer timer.Stop()
+		until = timer.C
+	}
+	select {
+	case <-changed:
+	case <-until:
+	case <-s.answered:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// Acknowledged gives a peer's answer to the plan.
+func (i inbound) Acknowledged(from consensus.ValidatorID, a peer.Acknowledgement) error {
+	plan := i.n.sharing[from]
+	err := plan.Acknowledged(mempool.Acknowledgement{
+		ID: a.ID, Accepted: int(a.Accepted), Retry: a.Retry, BackOff: a.BackOff,
+	}, time.Now())
+	if err != nil {
+		return err
+	}
+	i.n.noteShare(mempool.BatchAnswered{Peer: from, ID: a.ID, Accepted: int(a.Accepted), Retry: len(a.Retry)})
+	select {
+	case plan.answered <- struct{}{}:
+	default:
 	}
 	return nil
 }

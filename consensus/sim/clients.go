@@ -80,7 +80,9 @@ func (c *clients) begin() {
 		c.w.after(resendAfter, resend)
 	}
 	c.w.after(0, post)
-	c.w.after(resendAfter, resend)
+	if c.w.knobs.desks == nil {
+		c.w.after(resendAfter, resend)
+	}
 }
 
 func (c *clients) postOne() {
@@ -121,6 +123,10 @@ func (c *clients) sign(from int, sequence uint64) *transfer {
 
 // offer gives a transfer to some validators, at least one.
 func (c *clients) offer(t *transfer) {
+	if desks := c.w.knobs.desks; desks != nil {
+		c.w.validators[desks[c.w.rng.IntN(len(desks))]].admit(t.tx, mempool.Client)
+		return
+	}
 	first := c.w.rng.IntN(len(c.w.validators))
 	for i, v := range c.w.validators {
 		if v.alive && (i == first || c.w.chance(0.3)) {

@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cairnchain/cairn/app"
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/core"
 	"github.com/cairnchain/cairn/consensus/engine"
 	"github.com/cairnchain/cairn/consensus/sim/adversary"
-	"github.com/cairnchain/cairn/mempool"
 )
 
 // startOfTime is the time of genesis: 10 s before an interval ends in which failed leaders are remembered (P39), so that
@@ -211,29 +209,6 @@ func (v *validator) reachable(id consensus.ValidatorID) *validator {
 // connected reports whether v gets an answer from other in the round that v is in.
 func (w *world) connected(v, other *validator) bool {
 	return w.net.open(v.i, other.i) && (w.twins == nil || w.twins.together(v.engine.Status().Round, v, other))
-}
-
-// admit offers a transaction to the pool.
-func (v *validator) admit(tx app.Tx, from mempool.Origin) {
-	if !v.alive {
-		return
-	}
-	before := v.pool.Stats().Transactions
-	status, err := v.pool.Add(tx, from)
-	if err != nil {
-		v.w.fail("C storage", "validator %d: admission: %v", v.i, err)
-	}
-	v.w.reach("admission " + status.Code.String())
-	held, limit := v.pool.Stats().Transactions, v.w.knobs.poolMax
-	if status.Code == mempool.Accepted && held == before && held < limit {
-		v.w.reach("replacement")
-	}
-	if held > limit {
-		v.w.fail("M2 bounded memory", "validator %d holds %d pending transactions, its limit is %d", v.i, held, limit)
-	}
-	if v.engine.HasNewWork() {
-		v.do(engine.LookForWork)
-	}
 }
 
 // observe counts what a run must get to.

@@ -33,6 +33,7 @@ type knobs struct {
 	twins      []int         // members that run twice with one key: both are faulty
 	plain      bool          // messages are handed over as they are, not encoded and decoded
 	private    bool          // pools are not shared
+	desks      []int         // clients post each transfer once, to one of these; nil: to some, and again
 	accounts   int
 	load       time.Duration // between two transactions, on average
 	poolMax    int

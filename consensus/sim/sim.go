@@ -102,6 +102,7 @@ type world struct {
 	lasso      *lasso
 	sweep      *sweep // nil in a run that is not of the crash sweep
 	reached    map[string]int
+	bodies     int // bytes of transactions shared, on all links together
 	lineage    *lineage
 	healed     bool
 	pass       func(from, to *validator, m *consensus.Message) bool          // which messages a script lets through; nil: all

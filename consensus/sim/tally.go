@@ -79,6 +79,7 @@ func required() []string {
 		"lost", "duplicated", "overtaken", "clogged", "cut off", "crash", "all crash at a point", "device error",
 		"safety record repaired", "dead for ever", "fork of depth two", "replacement", "equivocation seen",
 		"faulty message refused", "message dropped", "execution refused", "failed leaders forgotten",
+		"batch shared again", "batch put off", "answer to nothing",
 	}
 	for _, name := range slices.Sorted(maps.Keys(adversary.Zoo())) {
 		names = append(names, "adversary "+name+" acted")

@@ -47,7 +47,7 @@ type validator struct {
 	timerAt   time.Time     // for which an entry is queued
 	commitsTo time.Duration // when the commits given so far are done
 	fetchWait time.Duration // what the fetch under way takes
-	cursors   []mempool.Cursor
+	sharing   []sharing     // by position in world.validators
 }
 
 // errDevice is what a device reports that fails without losing power.
@@ -91,7 +91,6 @@ func (v *validator) start() {
 	v.life++
 	v.alive, v.starting, v.dying, v.dyingAll = true, true, false, false
 	v.timerAt, v.commitsTo, v.engine, v.heard = time.Time{}, 0, nil, newHearing()
-	v.cursors = make([]mempool.Cursor, len(v.w.validators))
 	v.w.trace.line(v.w.now, v.i, "start", v.life)
 	err := v.open()
 	v.starting = false
@@ -138,6 +137,7 @@ func (v *validator) open() error {
 		App: app, State: store.State, Now: v.Now, BlockTime: store.Tip().Timestamp,
 		Limits: mempool.Limits{Transactions: w.knobs.poolMax, PerAccount: perAccount},
 	})
+	v.openSharing()
 	cfg := engine.Config{
 		Self: v.id, ContiguousRounds: w.genesis.ContiguousRounds, Timing: w.knobs.timing,
 		Election: w.election(),
@@ -163,7 +163,6 @@ func (v *validator) open() error {
 const (
 	perAccount       = 30 // transactions in a pool
 	certificatesKept = 256
-	gossipEvery      = 150 * time.Millisecond
 )
 
 // crash ends a life at an arbitrary instant between two steps.
@@ -283,35 +282,8 @@ func (v *validator) meet(other *validator) {
 	if v == other || !v.alive || !other.alive || v.engine == nil || other.engine == nil {
 		return
 	}
+	v.shareFrom(other)
+	other.shareFrom(v)
 	v.post(v.w.between(0, 50*time.Millisecond), engine.Connected(other.id))
 	other.post(v.w.between(0, 50*time.Millisecond), engine.Connected(v.id))
-}
-
-// tick shares transactions and sweeps the pool.
-func (v *validator) tick() {
-	if v.w.knobs.private {
-		return
-	}
-	v.later(gossipEvery, func() {
-		v.pool.Collect()
-		for _, other := range v.w.validators {
-			if other != v {
-				v.share(other)
-			}
-		}
-		v.tick()
-	})
-}
-
-func (v *validator) share(other *validator) {
-	txs, next := v.pool.After(v.cursors[other.i], mempool.Room{Transactions: 20, Bytes: 1 << 16})
-	v.cursors[other.i] = next
-	if len(txs) == 0 {
-		return
-	}
-	v.w.net.send(v.i, other.i, "transactions", func() {
-		for _, tx := range txs {
-			other.admit(tx, mempool.Peer)
-		}
-	})
 }

@@ -51,6 +51,8 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 const (
 	fieldBatch        = protowire.Number(2) // MempoolFrame.batch
 	fieldTransactions = protowire.Number(2) // Batch.transactions
+	fieldAnswer       = protowire.Number(3) // MempoolFrame.acknowledgement
+	fieldRetry        = protowire.Number(3) // Acknowledgement.retry
 	fieldBlocks       = protowire.Number(1) // FetchBlocksResponse.blocks
 )
 
@@ -65,6 +67,13 @@ func checkCounts(b []byte, m proto.Message) error {
 		err = eachField(b, fieldBatch, func(batch []byte) error {
 			return eachField(batch, fieldTransactions, func([]byte) error { count++; return nil })
 		})
+		if err == nil {
+			err = eachField(b, fieldAnswer, func(answer []byte) error {
+				n, err := countNumbers(answer, fieldRetry)
+				count += n
+				return err
+			})
+		}
 	case *peerv1.FetchBlocksResponse:
 		limit = MaxFetchBlocks
 		err = eachField(b, fieldBlocks, func([]byte) error { count++; return nil })
@@ -76,6 +85,34 @@ func checkCounts(b []byte, m proto.Message) error {
 		return fmt.Errorf("%d entries, at most %d are allowed", count, limit)
 	}
 	return nil
+}
+
+// countNumbers counts the numbers in a repeated field of them, packed or not: each ends in a byte below 0x80.
+func countNumbers(b []byte, want protowire.Number) (count int, err error) {
+	for len(b) > 0 {
+		number, kind, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return 0, protowire.ParseError(n)
+		}
+		b = b[n:]
+		if n = protowire.ConsumeFieldValue(number, kind, b); n < 0 {
+			return 0, protowire.ParseError(n)
+		}
+		switch {
+		case number != want:
+		case kind == protowire.VarintType:
+			count++
+		case kind == protowire.BytesType:
+			packed, _ := protowire.ConsumeBytes(b)
+			for _, c := range packed {
+				if c < 0x80 {
+					count++
+				}
+			}
+		}
+		b = b[n:]
+	}
+	return count, nil
 }
 
 // eachField calls f for each appearance of a field of bytes.

@@ -35,7 +35,7 @@ func (c *cluster) fetch(from, to int, req consensus.FetchRequest) (*consensus.Ch
 			return chunk, err
 		}
 		// The mempool stream opens before fetches are possible, and a push waits for it.
-		if err := c.members[from].network.PushTransactions(c.t.Context(), c.committee.ID(to), [][]byte{{1}}); err != nil {
+		if err := c.members[from].node.push(c.t.Context(), c.committee.ID(to), [][]byte{{1}}); err != nil {
 			return nil, err
 		}
 	}

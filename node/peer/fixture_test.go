@@ -28,15 +28,16 @@ type received struct {
 	from    consensus.ValidatorID
 	message *consensus.Message
 	txs     [][]byte
+	answer  Acknowledgement
 }
 
 // fakeNode is a Node that hands what it gets to the test. Its functions may be set before the network runs.
 type fakeNode struct {
+	fakeSharing
 	messages     chan received
 	batches      chan received
 	connected    chan consensus.ValidatorID
 	disconnected chan consensus.ValidatorID
-	sharing      chan consensus.ValidatorID
 	receive      func(ctx context.Context, from consensus.ValidatorID, m *consensus.Message) error
 	transactions func(ctx context.Context, from consensus.ValidatorID) error
 	chain        func(req consensus.FetchRequest, maxBlocks, maxBytes int) (*consensus.Chunk, error)
@@ -44,11 +45,11 @@ type fakeNode struct {
 
 func newFakeNode() *fakeNode {
 	return &fakeNode{
+		fakeSharing:  newFakeSharing(),
 		messages:     make(chan received, 4096),
 		batches:      make(chan received, 4096),
 		connected:    make(chan consensus.ValidatorID, 4096),
 		disconnected: make(chan consensus.ValidatorID, 4096),
-		sharing:      make(chan consensus.ValidatorID, 4096),
 	}
 }
 
@@ -62,18 +63,7 @@ func (f *fakeNode) Receive(ctx context.Context, from consensus.ValidatorID, m *c
 	return nil
 }
 
-func (f *fakeNode) Transactions(ctx context.Context, from consensus.ValidatorID, txs [][]byte) error {
-	if f.transactions != nil {
-		if err := f.transactions(ctx, from); err != nil {
-			return err
-		}
-	}
-	f.batches <- received{from: from, txs: txs}
-	return nil
-}
-
 func (f *fakeNode) Connected(_ context.Context, peer consensus.ValidatorID) { f.connected <- peer }
-func (f *fakeNode) Sharing(peer consensus.ValidatorID)                      { f.sharing <- peer }
 func (f *fakeNode) Disconnected(peer consensus.ValidatorID)                 { f.disconnected <- peer }
 
 func (f *fakeNode) Chain(req consensus.FetchRequest, maxBlocks, maxBytes int) (*consensus.Chunk, error) {

@@ -24,9 +24,13 @@ func encodeMessage(m *consensus.Message) encoded {
 	case m.Timeout != nil:
 		out.Body = &peerv1.ConsensusMessage_Timeout{Timeout: m.Timeout.Encode()}
 	}
-	b, err := proto.Marshal(&peerv1.ConsensusFrame{Frame: &peerv1.ConsensusFrame_Message{Message: out}})
+	return marshalFrame(&peerv1.ConsensusFrame{Frame: &peerv1.ConsensusFrame_Message{Message: out}})
+}
+
+func marshalFrame(f proto.Message) encoded {
+	b, err := proto.Marshal(f)
 	if err != nil {
-		panic(fmt.Sprintf("peer: %v", err)) // bytes fields alone always marshal
+		panic(fmt.Sprintf("peer: %v", err)) // bytes and numbers always marshal
 	}
 	return b
 }
@@ -52,29 +56,4 @@ func decodeMessage(f *peerv1.ConsensusFrame) (*consensus.Message, error) {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return m, nil
-}
-
-// decodeTransactions reads a frame that follows the handshake, else ErrMalformed. The codec has counted the entries.
-func decodeTransactions(f *peerv1.MempoolFrame) ([][]byte, error) {
-	txs := f.GetBatch().GetTransactions()
-	if len(txs) == 0 {
-		return nil, fmt.Errorf("%w: no transactions", ErrMalformed)
-	}
-	for _, tx := range txs {
-		if len(tx) == 0 || len(tx) > consensus.MaxTransactionBytes {
-			return nil, fmt.Errorf("%w: transaction of %d bytes, want 1 to %d", ErrMalformed, len(tx), consensus.MaxTransactionBytes)
-		}
-	}
-	return txs, nil
-}
-
-// encodeTransactions returns the frame of a batch.
-func encodeTransactions(txs [][]byte) encoded {
-	b, err := proto.Marshal(&peerv1.MempoolFrame{
-		Frame: &peerv1.MempoolFrame_Batch{Batch: &peerv1.Batch{Transactions: txs}},
-	})
-	if err != nil {
-		panic(fmt.Sprintf("peer: %v", err)) // bytes fields alone always marshal
-	}
-	return b
 }

@@ -144,10 +144,12 @@ func TestFramesAllocateLittle(t *testing.T) {
 				_, _ = decodeMessage(&frame)
 			}
 		}},
-		"mempool": {[][]byte{encodeTransactions([][]byte{{1}, {2}}), empty(fieldBatch, fieldTransactions), empty(fieldBatch)}, func(raw []byte) {
+		"mempool": {[][]byte{encodeBatch(Batch{ID: 1, Transactions: [][]byte{{1}, {2}}}), empty(fieldBatch, fieldTransactions), empty(fieldBatch), empty(fieldAnswer, fieldRetry),
+			encodeAcknowledgement(Acknowledgement{ID: 1, Retry: []uint32{1, 2}})}, func(raw []byte) {
 			var frame peerv1.MempoolFrame
 			if unmarshal(raw, &frame) == nil {
-				_, _ = decodeTransactions(&frame)
+				_, _ = decodeBatch(&frame)
+				_, _ = decodeAcknowledgement(&frame)
 			}
 		}},
 		"fetch request": {[][]byte{empty(1)}, func(raw []byte) { _ = unmarshal(raw, &peerv1.FetchBlocksRequest{}) }},

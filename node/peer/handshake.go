@@ -33,6 +33,7 @@ func (n *Network) hello() *peerv1.Handshake {
 		ChainId:         n.cfg.ChainID,
 		GenesisHash:     n.cfg.Genesis[:],
 		ValidatorId:     n.cfg.Self[:],
+		Life:            n.life,
 	}
 }
 

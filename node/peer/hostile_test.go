@@ -49,7 +49,7 @@ func TestMalformedFrames(t *testing.T) {
 	}
 	hello := consensusChannel.greeting(&peerv1.Handshake{ProtocolVersion: ProtocolVersion})
 	good := encodeMessage(vote)
-	txs := func(txs ...[]byte) encoded { return encodeTransactions(txs) }
+	txs := func(txs ...[]byte) encoded { return encodeBatch(Batch{ID: 1, Transactions: txs}) }
 	many := func(n int) encoded { return txs(bytes.Split(bytes.Repeat([]byte{1}, n), nil)...) }
 	split := append(many(MaxBatchTransactions), many(1)...) // merged when decoded
 
@@ -79,6 +79,9 @@ func TestMalformedFrames(t *testing.T) {
 		{"one more in two parts", mempoolChannel, split, false},
 		{"millions of empty ones", mempoolChannel, txs(make([][]byte, 2_000_000)...), false},
 		{"no transactions", mempoolChannel, txs(), false},
+		{"a batch without an id", mempoolChannel, encodeBatch(Batch{Transactions: [][]byte{{1}}}), false},
+		{"an answer to nothing", mempoolChannel, encodeAcknowledgement(Acknowledgement{ID: 1}), false},
+		{"an answer of millions of positions", mempoolChannel, encodeAcknowledgement(Acknowledgement{ID: 1, Retry: make([]uint32, 3_000_000)}), false},
 		{"an empty transaction", mempoolChannel, txs([]byte{}), false},
 		{"the largest transaction", mempoolChannel, txs(make([]byte, consensus.MaxTransactionBytes)), true},
 		{"a larger one", mempoolChannel, txs(make([]byte, consensus.MaxTransactionBytes+1)), false},
@@ -239,7 +242,7 @@ func TestNewestStreamWins(t *testing.T) {
 		}
 		frame := encodeMessage(c.vote(1, 1))
 		if channel == mempoolChannel {
-			frame = encodeTransactions([][]byte{{1}})
+			frame = encodeBatch(Batch{ID: 1, Transactions: [][]byte{{1}}})
 		}
 		if err := newer.SendMsg(frame); err != nil {
 			t.Error(err)

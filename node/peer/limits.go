@@ -22,14 +22,14 @@ const (
 	// MaxFetches is how many fetches of one peer are served at a time; one more is refused.
 	MaxFetches = 4
 	// MaxBatchTransactions is the largest number of transactions in a frame. More are malformed, found before they are
-	// decoded; PushTransactions makes several frames.
+	// decoded. The same number bounds the positions in an answer.
 	MaxBatchTransactions = 1024
-	// MaxBatchBytes is the largest sum of the sizes of the transactions in a frame that PushTransactions makes.
+	// MaxBatchBytes is how many bytes of transactions a batch should have at most, beyond it by less than one.
 	MaxBatchBytes = 1 << 20
 
 	// fetchOverhead is left of MaxFetchBytes for the certificate and the framing of blocks.
 	fetchOverhead = 128 << 10
-	// maxAnswerBytes bounds a frame in the return direction of a stream: the handshake.
+	// maxAnswerBytes bounds a frame in the return direction of a stream: the handshake, or the answer to a batch.
 	maxAnswerBytes = 4 << 10
 	// maxHeaderBytes bounds the HTTP/2 headers of a call; a larger list ends the call.
 	maxHeaderBytes = 8 << 10

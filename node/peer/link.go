@@ -28,6 +28,7 @@ type link struct {
 	net     *Network
 	to      *remote
 	channel channel
+	life    uint64 // of the peer's process, as it said last; 0: it has not
 }
 
 // run returns nil, when ctx ends.
@@ -74,7 +75,7 @@ func (l *link) failed(err error) (refused bool) {
 func isRefusal(err error) bool {
 	var disagreement *HandshakeError
 	var stranger *IdentityError
-	if errors.As(err, &disagreement) || errors.As(err, &stranger) {
+	if errors.As(err, &disagreement) || errors.As(err, &stranger) || errors.Is(err, ErrTooManyFaults) {
 		return true
 	}
 	switch status.Code(err) {
@@ -137,7 +138,7 @@ func (l *link) attempt(ctx context.Context) (up time.Duration, err error) {
 	defer func() { _ = conn.Close() }()
 	deadline := time.AfterFunc(l.net.patience.handshake, func() { cancel(errHandshakeTimeout) })
 	defer deadline.Stop()
-	stream, err := l.greet(ctx, conn)
+	stream, life, err := l.greet(ctx, conn)
 	switch wrong := mismatch.Load(); {
 	case wrong != nil:
 		return 0, wrong
@@ -150,8 +151,10 @@ func (l *link) attempt(ctx context.Context) (up time.Duration, err error) {
 	if l.channel == mempoolChannel {
 		l.to.bulk.Store(conn)
 		defer l.to.bulk.Store(nil)
-		err = l.serve(stream, cancel, func() error { return l.sendTransactions(ctx, stream) },
-			func() { l.net.node.Sharing(l.to.ID) })
+		restarted := life == 0 || life != l.life
+		l.life = life
+		err = l.serve(cancel, func() error { return l.share(ctx, stream, restarted) },
+			func() error { return l.hearAnswers(stream) })
 	} else {
 		err = l.serveConsensus(ctx, stream, cancel)
 	}
@@ -177,36 +180,35 @@ func (l *link) dial(mismatch *atomic.Pointer[IdentityError]) (*grpc.ClientConn, 
 	)
 }
 
-// greet opens the stream and exchanges handshakes.
-func (l *link) greet(ctx context.Context, conn *grpc.ClientConn) (grpc.ClientStream, error) {
+// greet opens the stream and exchanges handshakes; it returns the life of the peer's process as well.
+func (l *link) greet(ctx context.Context, conn *grpc.ClientConn) (grpc.ClientStream, uint64, error) {
 	stream, err := l.channel.open(ctx, conn)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	// An error of sending is io.EOF: the reason comes with receiving.
 	if err := stream.SendMsg(l.channel.greeting(l.net.hello())); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
+		return nil, 0, err
 	}
 	answer := l.channel.blank()
 	if err := stream.RecvMsg(answer); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if err := l.net.checkHello(answer.GetHandshake(), l.to.ID); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return stream, nil
+	return stream, answer.GetHandshake().GetLife(), nil
 }
 
-// serve runs send beside a wait for the end of the stream, and returns why it ended. Ready is called once send runs.
-func (l *link) serve(stream grpc.ClientStream, cancel context.CancelCauseFunc, send func() error, ready func()) error {
+// serve runs send beside hear, which ends with the stream, and returns why it ended.
+func (l *link) serve(cancel context.CancelCauseFunc, send, hear func() error) error {
 	var group errgroup.Group
 	group.Go(func() error {
 		err := send()
 		cancel(err)
 		return err
 	})
-	ready()
-	ended := l.watch(stream)
+	ended := hear()
 	cancel(ended)
 	// When the stream ended under it, the sender knows no more than that.
 	if err := group.Wait(); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, context.Canceled) {
@@ -215,7 +217,7 @@ func (l *link) serve(stream grpc.ClientStream, cancel context.CancelCauseFunc, s
 	return ended
 }
 
-// watch waits for the end of a stream: nothing follows the handshake in the return direction. It returns why it ended.
+// watch waits for the end of a consensus stream: nothing follows the handshake in the return direction. It returns why it ended.
 func (l *link) watch(stream grpc.ClientStream) error {
 	switch err := stream.RecvMsg(l.channel.blank()); {
 	case err == nil:
@@ -233,7 +235,10 @@ func (l *link) serveConsensus(ctx context.Context, stream grpc.ClientStream, can
 	l.to.up(l.net.now())
 	l.net.notes.up(l.to.ID)
 	send := func() error { return l.sendMessages(ctx, stream) }
-	ended := l.serve(stream, cancel, send, func() { l.net.node.Connected(ctx, l.to.ID) })
+	ended := l.serve(cancel, send, func() error {
+		l.net.node.Connected(ctx, l.to.ID)
+		return l.watch(stream)
+	})
 	l.to.dropped.Add(uint64(l.to.queue.stop()))
 	l.to.lost(l.net.now(), ended)
 	l.net.node.Disconnected(l.to.ID)

@@ -5,15 +5,16 @@
 // wait behind transactions or blocks; and that a lost connection is made again. Delivery is best effort: messages may
 // be lost, never altered.
 //
-// Each validator dials every other one twice and is the only sender on what it dialled: one connection carries its
-// consensus stream, one its mempool stream and its fetches. So each direction between two validators has connections of
-// its own, and the return direction of a stream carries the handshake alone.
+// Each validator dials every other one twice: one connection carries its consensus stream, one its mempool stream and its
+// fetches. So each direction between two validators has connections of its own. The return direction of a stream carries
+// the handshake, and on a mempool stream the answers to batches.
 package peer
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"time"
 
@@ -56,12 +57,17 @@ type Node interface {
 	Connected(ctx context.Context, peer consensus.ValidatorID)
 	// Disconnected says that messages no longer reach the peer. It follows each Connected once and must not block.
 	Disconnected(peer consensus.ValidatorID)
-	// Sharing says that transactions pushed from now on go out on a new stream to the peer; what was in flight on an
-	// earlier one may be lost. It must not block.
-	Sharing(peer consensus.ValidatorID)
-	// Transactions takes a batch of transactions that a peer shares: 1 to MaxBatchTransactions of 1 to
-	// consensus.MaxTransactionBytes bytes. It is called like Receive, and may block to hold the peer back.
-	Transactions(ctx context.Context, from consensus.ValidatorID, txs [][]byte) error
+	// Share runs while a mempool stream to the peer is up, and gives it batches by send, which blocks while the peer does
+	// not take them; one call at a time per peer. What was in flight on an earlier stream may be lost. Restarted: all of
+	// what the peer had is lost, or this is the first stream. It returns when ctx ends, or with the error of send.
+	Share(ctx context.Context, to consensus.ValidatorID, restarted bool, send func(Batch) error) error
+	// Acknowledged takes the answer to a batch, as the peer says it, while Share runs for it. It must not block. An error
+	// is the peer's fault and counts against it.
+	Acknowledged(from consensus.ValidatorID, a Acknowledgement) error
+	// Transactions takes a batch that a peer shares, as Batch says they are, and answers it; the id is set for it. It is
+	// called like Receive, and may block to hold the peer back. An error counts against the peer, which is answered all
+	// the same.
+	Transactions(ctx context.Context, from consensus.ValidatorID, txs [][]byte) (Acknowledgement, error)
 	// Chain answers a fetch with at most maxBlocks blocks, encoded at most maxBytes together but always at least one. Of
 	// the target only the id and the epoch are known. storage.ErrNotFound and consensus.ErrInvalid are told to the peer;
 	// any other error is told as an internal one. At most MaxFetches calls per peer run at a time.
@@ -77,7 +83,7 @@ type Network struct {
 	byID     map[consensus.ValidatorID]*remote
 	notes    *notes
 	patience patience
-	ended    chan struct{}
+	life     uint64 // of this process, not 0
 	now      func() time.Time
 }
 
@@ -95,7 +101,7 @@ func New(cfg Config, node Node) (*Network, error) {
 		node:     node,
 		byID:     make(map[consensus.ValidatorID]*remote, len(cfg.Peers)),
 		patience: patience{handshake: handshakeTimeout, base: backOffBase, limit: backOffMax, refused: backOffRefused},
-		ended:    make(chan struct{}),
+		life:     rand.Uint64() | 1,
 		now:      time.Now,
 	}
 	n.notes = newNotes(cfg.Observe, func() time.Time { return n.now() })
@@ -139,7 +145,6 @@ func checkPeers(cfg Config) error {
 // Run listens, dials and carries messages until ctx ends, then returns nil; all connections are closed and all
 // goroutines gone then. An error is that of a broken listener. Run once.
 func (n *Network) Run(ctx context.Context) error {
-	defer close(n.ended)
 	group, ctx := errgroup.WithContext(ctx)
 	n.listen(ctx, group)
 	for _, r := range n.remotes {

@@ -192,7 +192,7 @@ func TestRunEndsPromptly(t *testing.T) {
 	c.connect()
 	// A message and a batch are stuck in the node, and somebody never begins a handshake.
 	c.members[1].network.Send(a.config.Self, c.vote(1, 1))
-	if err := c.members[2].network.PushTransactions(t.Context(), a.config.Self, [][]byte{{1}}); err != nil {
+	if err := c.members[2].node.push(t.Context(), a.config.Self, [][]byte{{1}}); err != nil {
 		t.Fatal(err)
 	}
 	next(t, entered, "the message")
@@ -212,9 +212,6 @@ func TestRunEndsPromptly(t *testing.T) {
 	}
 	if _, err := half.Read(make([]byte, 1)); err == nil {
 		t.Error("the half-open connection is still there")
-	}
-	if err := a.network.PushTransactions(t.Context(), c.committee.ID(1), [][]byte{{1}}); !errors.Is(err, ErrStopped) {
-		t.Errorf("push after the end: %v", err)
 	}
 	if _, err := a.network.Fetch(t.Context(), c.committee.ID(1), consensus.FetchRequest{}); !errors.Is(err, ErrNotConnected) {
 		t.Errorf("fetch after the end: %v", err)
@@ -289,19 +286,28 @@ func otherKey() signature.PrivateKey {
 	return signature.NewPrivateKey([signature.SeedSize]byte{9, 9, 9})
 }
 
-// What was in flight on a mempool stream that broke can be lost without an error, so the node hears of each new one.
+// What was in flight on a mempool stream that broke can be lost without an error, so the node hears of each new one, and
+// whether the peer has restarted.
 func TestNewMempoolStreamIsAnnounced(t *testing.T) {
 	c := newCluster(t, 2)
 	c.run()
 	c.connect()
 	a, b := c.members[0], c.members[1]
-	next(t, a.node.sharing, "the first mempool stream")
+	if got := next(t, a.node.sharing, "the first mempool stream"); got != (announcement{b.config.Self, true}) {
+		t.Fatalf("%+v", got)
+	}
 	conn := a.network.byID[b.config.Self].bulk.Load()
 	until(t, "the mempool connection", func() bool { conn = a.network.byID[b.config.Self].bulk.Load(); return conn != nil })
 	if err := conn.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if peer := next(t, a.node.sharing, "a new mempool stream"); peer != b.config.Self {
-		t.Fatalf("announced for %v", peer)
+	if got := next(t, a.node.sharing, "a new mempool stream"); got != (announcement{b.config.Self, false}) {
+		t.Fatalf("%+v", got)
+	}
+	b.stop() // and a process of its own comes in its place
+	b.config.Listener = listen(t, b.config.Listener.Addr().String())
+	b.run()
+	if got := next(t, a.node.sharing, "a mempool stream to the next life"); got != (announcement{b.config.Self, true}) {
+		t.Fatalf("%+v", got)
 	}
 }

@@ -295,7 +295,8 @@ func FuzzFrame(f *testing.F) {
 	for _, m := range []*consensus.Message{c.vote(0, 1), c.proposal(1, 10), {Sync: c.syncInfo()}} {
 		f.Add([]byte(encodeMessage(m)))
 	}
-	f.Add([]byte(encodeTransactions([][]byte{{1}, {2}})))
+	f.Add([]byte(encodeBatch(Batch{ID: 1, Transactions: [][]byte{{1}, {2}}})))
+	f.Add([]byte(encodeAcknowledgement(Acknowledgement{ID: 300, Accepted: 2, Retry: []uint32{0, 400}, BackOff: time.Second})))
 	f.Add([]byte(mustMarshal(f, consensusChannel.greeting(c.fetchGreeting()))))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		data := mem.BufferSlice{mem.SliceBuffer(b)}
@@ -315,8 +316,11 @@ func FuzzFrame(f *testing.F) {
 		}
 		var batch peerv1.MempoolFrame
 		if newCodec().Unmarshal(data, &batch) == nil {
-			if txs, err := decodeTransactions(&batch); err == nil && len(txs) > MaxBatchTransactions {
-				t.Fatalf("%d transactions", len(txs))
+			if b, err := decodeBatch(&batch); err == nil && len(b.Transactions) > MaxBatchTransactions {
+				t.Fatalf("%d transactions", len(b.Transactions))
+			}
+			if a, err := decodeAcknowledgement(&batch); err == nil && len(a.Retry) > MaxBatchTransactions {
+				t.Fatalf("%d positions", len(a.Retry))
 			}
 		}
 		var answer peerv1.FetchBlocksResponse

@@ -23,6 +23,7 @@ type Status struct {
 	Sent      uint64    // consensus messages given to the connection
 	Received  uint64    // consensus messages that could be read, valid or not
 	Dropped   uint64    // consensus messages that were not sent: the queue was full, or the peer was not connected
+	Bodies    Bodies    // the transactions given to the connections, in bytes
 	Score     float64   // of faults; it shrinks with time
 }
 
@@ -30,11 +31,11 @@ type Status struct {
 type remote struct {
 	Peer
 	queue   *queue
-	pushes  chan push                       // batches of transactions, for the goroutine that sends on the mempool stream
 	wake    [channelCount]chan struct{}     // a token ends the wait before the next attempt to connect
 	fetches chan struct{}                   // a token per fetch of theirs that is being served
 	bulk    atomic.Pointer[grpc.ClientConn] // for our fetches; nil while it is down
 	score   score
+	carried bodyCounter // transactions
 
 	sent, received, dropped atomic.Uint64
 
@@ -47,7 +48,7 @@ type remote struct {
 }
 
 func newRemote(p Peer, now time.Time) *remote {
-	r := &remote{Peer: p, queue: newQueue(), pushes: make(chan push), fetches: make(chan struct{}, MaxFetches), since: now, untold: true}
+	r := &remote{Peer: p, queue: newQueue(), fetches: make(chan struct{}, MaxFetches), since: now, untold: true}
 	for c := range r.wake {
 		r.wake[c] = make(chan struct{}, 1)
 	}
@@ -120,7 +121,7 @@ func (r *remote) status(now time.Time) Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := Status{
-		ID: r.ID, Name: r.Name, Address: r.Address,
+		ID: r.ID, Name: r.Name, Address: r.Address, Bodies: r.carried.get(),
 		Connected: r.connected, Inbound: r.inbound[consensusChannel] != nil, Since: r.since,
 		Sent: r.sent.Load(), Received: r.received.Load(), Dropped: r.dropped.Load(), Score: score,
 	}

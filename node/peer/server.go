@@ -72,17 +72,6 @@ func (s server) Consensus(stream grpc.BidiStreamingServer[peerv1.ConsensusFrame,
 	})
 }
 
-// Mempool is part of the protocol.
-func (s server) Mempool(stream grpc.BidiStreamingServer[peerv1.MempoolFrame, peerv1.MempoolFrame]) error {
-	return s.receive(stream, mempoolChannel, func(ctx context.Context, from *remote, f frame) error {
-		txs, err := decodeTransactions(f.(*peerv1.MempoolFrame))
-		if err != nil {
-			return err
-		}
-		return s.net.judge(ctx, from, s.net.node.Transactions(ctx, from.ID, txs))
-	})
-}
-
 // receive reads a stream of theirs to its end. Each takes a frame; an ErrMalformed from it is counted here.
 func (s server) receive(stream grpc.ServerStream, c channel, each func(context.Context, *remote, frame) error) error {
 	session := sessionOf(stream.Context())

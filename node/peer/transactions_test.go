@@ -1,15 +1,22 @@
 package peer
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
+	"math"
+	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
+	peerv1 "github.com/cairnchain/cairn/api/cairn/peer/v1"
 	"github.com/cairnchain/cairn/consensus"
 )
 
@@ -21,72 +28,132 @@ func numbered(n, size int) [][]byte {
 	return txs
 }
 
-func TestPushTransactions(t *testing.T) {
+func TestShare(t *testing.T) {
 	c := newCluster(t, 2)
 	a, b := c.members[0], c.members[1]
-	c.run(0)
-	// The push waits for the peer to be there.
-	pushed := make(chan error, 1)
-	txs := append(numbered(2*MaxBatchTransactions+1, 8), numbered(40, consensus.MaxTransactionBytes)...)
-	go func() { pushed <- a.network.PushTransactions(context.Background(), b.config.Self, txs) }()
-	c.run(1)
-	for got := 0; got < len(txs); {
-		batch := next(t, b.node.batches, "a batch")
-		if batch.from != a.config.Self || len(batch.txs) > MaxBatchTransactions {
-			t.Fatalf("%d from %v", len(batch.txs), batch.from)
+	b.node.answer = func([][]byte) (Acknowledgement, error) {
+		return Acknowledgement{Accepted: 1, Retry: []uint32{0, 2}, BackOff: 1500*time.Millisecond + 1}, nil
+	}
+	c.run()
+	batch := numbered(3, 8)
+	for id := uint64(1); id <= 3; id++ {
+		if err := a.node.push(t.Context(), b.config.Self, batch); err != nil {
+			t.Fatal(err)
 		}
-		for _, tx := range batch.txs {
-			if string(tx) != string(txs[got]) {
-				t.Fatalf("transaction %d is another", got)
-			}
-			got++
+		got := next(t, b.node.batches, "a batch")
+		if got.from != a.config.Self || !slices.EqualFunc(got.txs, batch, bytes.Equal) {
+			t.Fatalf("%d from %v", len(got.txs), got.from)
+		}
+		answer := next(t, a.node.answers, "its answer")
+		want := Acknowledgement{ID: id, Accepted: 1, Retry: []uint32{0, 2}, BackOff: 1501 * time.Millisecond}
+		if answer.from != b.config.Self || fmt.Sprint(answer.answer) != fmt.Sprint(want) {
+			t.Fatalf("%+v, want %+v", answer, want)
 		}
 	}
-	if err := next(t, pushed, "the end of the push"); err != nil {
-		t.Error(err)
+	want := Bodies{CauseShare: 3 * 3 * 8}
+	if got := a.status(b.config.Self); got.Bodies != want || got.Score != 0 {
+		t.Errorf("%+v", got)
 	}
 }
 
-func TestPushTransactionsRefuses(t *testing.T) {
+func TestBatchIsChecked(t *testing.T) {
+	tx := func(size int) [][]byte { return [][]byte{make([]byte, size)} }
+	many := numbered(maxFrameBodies/consensus.MaxTransactionBytes, consensus.MaxTransactionBytes)
+	for name, test := range map[string]struct {
+		batch Batch
+		ok    bool
+	}{
+		"one byte":       {Batch{ID: 1, Transactions: tx(1)}, true},
+		"largest":        {Batch{ID: 1, Transactions: tx(consensus.MaxTransactionBytes)}, true},
+		"larger":         {Batch{ID: 1, Transactions: tx(consensus.MaxTransactionBytes + 1)}, false},
+		"empty":          {Batch{ID: 1, Transactions: tx(0)}, false},
+		"none":           {Batch{ID: 1}, false},
+		"no id":          {Batch{Transactions: tx(1)}, false},
+		"as many":        {Batch{ID: 1, Transactions: numbered(MaxBatchTransactions, 4)}, true},
+		"one more":       {Batch{ID: 1, Transactions: numbered(MaxBatchTransactions+1, 4)}, false},
+		"as heavy":       {Batch{ID: 1, Transactions: many}, true},
+		"a byte heavier": {Batch{ID: 1, Transactions: append(slices.Clone(many), []byte{1})}, false},
+	} {
+		if err := test.batch.check(); (err == nil) != test.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+		if test.ok && len(encodeBatch(test.batch)) > MaxFrameBytes {
+			t.Errorf("%s: a frame of %d bytes", name, len(encodeBatch(test.batch)))
+		}
+	}
+	// The longest answer fits into what the other side takes.
+	a := Acknowledgement{ID: math.MaxUint64, Accepted: MaxBatchTransactions, BackOff: math.MaxInt64}
+	for i := range uint32(MaxBatchTransactions) {
+		a.Retry = append(a.Retry, i)
+	}
+	if n := len(encodeAcknowledgement(a)); n > maxAnswerBytes {
+		t.Errorf("an answer of %d bytes", n)
+	}
+}
+
+// An answer that fits nothing counts against the peer, and only many of them end the stream; so do batches that the node
+// calls wrong, which are answered all the same.
+func TestFaultsOfSharing(t *testing.T) {
+	c := newCluster(t, 2)
+	a, b := c.members[0], c.members[1]
+	a.node.acknowledged = func(Acknowledgement) error { return errors.New("an answer to nothing") }
+	b.node.answer = func(txs [][]byte) (Acknowledgement, error) {
+		return Acknowledgement{Accepted: uint32(len(txs))}, errors.New("none of it is valid")
+	}
+	c.run()
+	for range 3 {
+		if err := a.node.push(t.Context(), b.config.Self, numbered(1, 4)); err != nil {
+			t.Fatal(err)
+		}
+		next(t, a.node.answers, "an answer")
+	}
+	for _, m := range []*member{a, b} {
+		noted(t, m, func(n MessageRejected) bool { return true })
+		other := c.committee.ID(0)
+		if m == a {
+			other = b.config.Self
+		}
+		until(t, "three faults", func() bool { return m.status(other).Score > 2 })
+	}
+}
+
+// silent is a stream whose peer sends these frames and ends it.
+type silent struct {
+	grpc.ClientStream
+	frames []*peerv1.MempoolFrame
+}
+
+func (s *silent) RecvMsg(m any) error {
+	if len(s.frames) == 0 {
+		return io.EOF
+	}
+	proto.Merge(m.(proto.Message), s.frames[0])
+	s.frames = s.frames[1:]
+	return nil
+}
+
+func TestHostileAnswers(t *testing.T) {
 	c := newCluster(t, 2)
 	a := c.members[0]
-	c.run(0)
-	peer := c.committee.ID(1)
-	if err := a.network.PushTransactions(t.Context(), consensus.ValidatorID{}, numbered(1, 4)); !errors.Is(err, ErrNotConnected) {
-		t.Errorf("to nobody: %v", err)
+	a.node.acknowledged = func(Acknowledgement) error { return errors.New("an answer to nothing") }
+	network, err := New(a.config, a.node)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, size := range []int{0, consensus.MaxTransactionBytes + 1} {
-		if err := a.network.PushTransactions(t.Context(), peer, [][]byte{{1}, make([]byte, size)}); err == nil {
-			t.Errorf("a transaction of %d bytes was taken", size)
-		}
+	l := &link{net: network, to: network.remotes[0], channel: mempoolChannel}
+	answer := &peerv1.MempoolFrame{Frame: &peerv1.MempoolFrame_Acknowledgement{Acknowledgement: &peerv1.Acknowledgement{Id: 7}}}
+	if err := l.hearAnswers(&silent{frames: []*peerv1.MempoolFrame{answer}}); !errors.Is(err, errEnded) {
+		t.Errorf("one answer to nothing: %v", err)
 	}
-	if err := a.network.PushTransactions(t.Context(), peer, nil); err != nil {
-		t.Errorf("nothing: %v", err)
+	if err := l.hearAnswers(&silent{frames: []*peerv1.MempoolFrame{{}}}); !errors.Is(err, ErrMalformed) {
+		t.Errorf("a frame without an answer: %v", err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := a.network.PushTransactions(ctx, peer, numbered(1, 4)); !errors.Is(err, context.Canceled) {
-		t.Errorf("while nobody is there: %v", err)
+	flood := &silent{frames: slices.Repeat([]*peerv1.MempoolFrame{answer}, 2*scoreMax)}
+	if err := l.hearAnswers(flood); !errors.Is(err, ErrTooManyFaults) || !isRefusal(err) {
+		t.Errorf("answers to nothing without end: %v", err)
 	}
-}
-
-func TestFirstBatch(t *testing.T) {
-	const full = MaxBatchBytes / consensus.MaxTransactionBytes
-	for name, test := range map[string]struct {
-		txs  [][]byte
-		want int
-	}{
-		"one":                {numbered(1, 4), 1},
-		"as many":            {numbered(MaxBatchTransactions, 4), MaxBatchTransactions},
-		"one more":           {numbered(MaxBatchTransactions+1, 4), MaxBatchTransactions},
-		"as heavy":           {numbered(full, consensus.MaxTransactionBytes), full},
-		"a byte heavier":     {append(numbered(full, consensus.MaxTransactionBytes), []byte{1}), full},
-		"too heavy at once":  {[][]byte{make([]byte, MaxBatchBytes+1)}, 1},
-		"too heavy at first": {[][]byte{make([]byte, MaxBatchBytes+1), {1}}, 1},
-	} {
-		if got := len(firstBatch(test.txs)); got != test.want {
-			t.Errorf("%s: %d, want %d", name, got, test.want)
-		}
+	if len(flood.frames) < scoreMax-2 {
+		t.Errorf("%d answers were read", 2*scoreMax-len(flood.frames))
 	}
 }
 
@@ -113,7 +180,7 @@ func TestTransactionsDoNotDelayMessages(t *testing.T) {
 	pushed := make(chan error, 1)
 	go func() {
 		for range count {
-			if err := a.network.PushTransactions(context.Background(), b.config.Self, batch); err != nil {
+			if err := a.node.push(context.Background(), b.config.Self, batch); err != nil {
 				pushed <- err
 				return
 			}
@@ -140,28 +207,6 @@ func TestTransactionsDoNotDelayMessages(t *testing.T) {
 	}
 }
 
-// broken is a stream that ended.
-type broken struct{ grpc.ClientStream }
-
-func (broken) SendMsg(any) error { return io.EOF }
-
-func TestPushOnABrokenStream(t *testing.T) {
-	c := newCluster(t, 2)
-	network, err := New(c.members[0].config, c.members[0].node)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pushed := make(chan error, 1)
-	go func() { pushed <- network.PushTransactions(context.Background(), c.committee.ID(1), numbered(1, 4)) }()
-	l := &link{net: network, to: network.remotes[0], channel: mempoolChannel}
-	if err := l.sendTransactions(t.Context(), broken{}); !errors.Is(err, io.EOF) {
-		t.Errorf("%v", err)
-	}
-	if err := next(t, pushed, "the end of the push"); !errors.Is(err, ErrNotConnected) {
-		t.Errorf("%v", err)
-	}
-}
-
 // A pusher that repeats what failed gets through to the next life of a peer that took nothing in this one.
 func TestPushOverARestart(t *testing.T) {
 	c := newCluster(t, 2)
@@ -179,7 +224,7 @@ func TestPushOverARestart(t *testing.T) {
 		for range 64 {
 			err := ErrNotConnected
 			for errors.Is(err, ErrNotConnected) {
-				err = a.network.PushTransactions(context.Background(), b.config.Self, batch)
+				err = a.node.push(context.Background(), b.config.Self, batch)
 			}
 			if err != nil {
 				pushed <- err

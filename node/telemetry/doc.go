@@ -61,6 +61,14 @@
 //	cairn_peer_messages_dropped_total       counter   peer     consensus messages not sent: queue full, or it was away
 //	cairn_peer_notes_total                  counter   kind     notes of the validator network: up, down, refused, stranger,
 //	                                                           rejected; those left out by its own limit are counted
+//	cairn_share_batches_total               counter   outcome  batches shared with other validators: sent, resent
+//	cairn_share_transactions_total          counter   outcome  transactions in them, once per peer: sent, resent; and
+//	                                                           what the peer answered: accepted, retry
+//	cairn_share_arrived_transactions_total  counter   outcome  transactions shared with us: accepted, retry
+//	cairn_share_streams_total               counter   outcome  streams that we share on: up, down
+//	cairn_share_behind                      gauge     peer     ready transactions of our clients that it has not acknowledged
+//	cairn_body_bytes_total                  counter   cause    bytes of transactions given to the connections with peers:
+//	                                                           share, resend, proposal, fetch
 //	cairn_spans_total                       counter   outcome  spans: exported, failed, dropped
 //	cairn_log_lines_total                   counter   outcome  lines of events: written, suppressed, dropped
 package telemetry

@@ -39,9 +39,9 @@ func (t *Telemetry) RegisterPeers(peers func() []peer.Status) error {
 	sent := m.observedCounter(described{"cairn_peer_messages_sent", "Consensus messages given to the connection."})
 	received := m.observedCounter(described{"cairn_peer_messages_received", "Consensus messages that could be read."})
 	dropped := m.observedCounter(described{"cairn_peer_messages_dropped", "Consensus messages that were not sent: the queue was full, or the peer away."})
-	labels := make(map[consensus.ValidatorID]metric.ObserveOption, len(t.names))
-	for id, name := range t.names {
-		labels[id] = metric.WithAttributeSet(attribute.NewSet(attribute.String("peer", name)))
+	labels := t.peerLabels()
+	if err := t.registerBodies(peers); err != nil {
+		return err
 	}
 	return m.callback(func(o metric.Observer) {
 		var n int64

@@ -98,10 +98,12 @@ func registerAll(t *testing.T, c *consensustest.Committee, tel *Telemetry) {
 		}),
 		tel.RegisterPeers(func() []peer.Status {
 			return []peer.Status{
-				{ID: c.ID(1), Connected: true, Sent: 11, Received: 12, Dropped: 13}, {ID: c.ID(2)},
+				{ID: c.ID(1), Connected: true, Sent: 11, Received: 12, Dropped: 13, Bodies: peer.Bodies{15, 16}},
+				{ID: c.ID(2), Bodies: peer.Bodies{1}},
 				{ID: consensus.ValidatorID{1}, Connected: true}, // not of the set
 			}
 		}),
+		tel.RegisterShares(func() []mempool.ShareStats { return []mempool.ShareStats{{Peer: c.ID(1), Behind: 14}} }),
 		tel.RegisterStore(func() consensus.Height { return 41 }),
 		tel.RegisterEngine(func() *engine.Status {
 			return &engine.Status{Expiries: 2, Status: core.Status{Tree: 3, HighQC: c.GenesisQC(), LastVoted: 9}}

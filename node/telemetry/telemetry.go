@@ -53,6 +53,7 @@ type Telemetry struct {
 	traces    *sdktrace.TracerProvider
 	meters    *meters
 	peerNotes tally
+	sharing   *shareMeters
 	metrics   *registry
 
 	stop sync.Once
@@ -114,6 +115,9 @@ func New(cfg Config) (*Telemetry, error) {
 		return nil, err
 	}
 	m := &making{meter: t.metrics.meter}
+	if t.sharing, err = newShareMeters(t.metrics.meter); err != nil {
+		return nil, err
+	}
 	t.peerNotes = m.tally(described{"cairn_peer_notes", "Notes of the validator network, by kind."}, "kind",
 		"up", "down", "refused", "stranger", "rejected")
 	if err := errors.Join(m.err(), t.observeItself()); err != nil {

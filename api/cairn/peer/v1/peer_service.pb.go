@@ -31,7 +31,10 @@ type Handshake struct {
 	// SHA-256 of the genesis document: 32 bytes. Must be equal.
 	GenesisHash []byte `protobuf:"bytes,3,opt,name=genesis_hash,json=genesisHash,proto3" json:"genesis_hash,omitempty"`
 	// The validator id of the sender. Must be the one of its TLS key.
-	ValidatorId   []byte `protobuf:"bytes,4,opt,name=validator_id,json=validatorId,proto3" json:"validator_id,omitempty"`
+	ValidatorId []byte `protobuf:"bytes,4,opt,name=validator_id,json=validatorId,proto3" json:"validator_id,omitempty"`
+	// Drawn at random when the sender's process starts. Another one than before: what its mempool held is lost. 0: unknown,
+	// taken as another one.
+	Life          uint64 `protobuf:"varint,5,opt,name=life,proto3" json:"life,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -92,6 +95,13 @@ func (x *Handshake) GetValidatorId() []byte {
 		return x.ValidatorId
 	}
 	return nil
+}
+
+func (x *Handshake) GetLife() uint64 {
+	if x != nil {
+		return x.Life
+	}
+	return 0
 }
 
 // One frame of a consensus stream.
@@ -795,12 +805,13 @@ var File_cairn_peer_v1_peer_service_proto protoreflect.FileDescriptor
 
 const file_cairn_peer_v1_peer_service_proto_rawDesc = "" +
 	"\n" +
-	" cairn/peer/v1/peer_service.proto\x12\rcairn.peer.v1\"\x97\x01\n" +
+	" cairn/peer/v1/peer_service.proto\x12\rcairn.peer.v1\"\xab\x01\n" +
 	"\tHandshake\x12)\n" +
 	"\x10protocol_version\x18\x01 \x01(\rR\x0fprotocolVersion\x12\x19\n" +
 	"\bchain_id\x18\x02 \x01(\tR\achainId\x12!\n" +
 	"\fgenesis_hash\x18\x03 \x01(\fR\vgenesisHash\x12!\n" +
-	"\fvalidator_id\x18\x04 \x01(\fR\vvalidatorId\"\x90\x01\n" +
+	"\fvalidator_id\x18\x04 \x01(\fR\vvalidatorId\x12\x12\n" +
+	"\x04life\x18\x05 \x01(\x04R\x04life\"\x90\x01\n" +
 	"\x0eConsensusFrame\x128\n" +
 	"\thandshake\x18\x01 \x01(\v2\x18.cairn.peer.v1.HandshakeH\x00R\thandshake\x12;\n" +
 	"\amessage\x18\x02 \x01(\v2\x1f.cairn.peer.v1.ConsensusMessageH\x00R\amessageB\a\n" +

@@ -1,0 +1,134 @@
+package node
+
+import (
+	"fmt"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cairnchain/cairn/app/counter"
+	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/mempool"
+	"github.com/cairnchain/cairn/node/peer"
+	"github.com/cairnchain/cairn/storage"
+)
+
+// until waits for a condition that nothing tells of.
+func (c *cluster) until(what string, holds func() bool) {
+	c.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(patience); !holds(); <-tick.C {
+		if time.Now().After(end) {
+			c.t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// N12: under load on all nodes, what clients post at one crosses each of its links about once, and nothing is passed on.
+func TestBodiesCrossEachLinkOnce(t *testing.T) {
+	const names, numbers = 20, 25
+	c := newCounterCluster(t, 4)
+	c.start()
+	heard := c.members[0].node.SubscribeSharing(1 << 16)
+	defer heard.Close()
+	posted := make([]int, len(c.members))
+	last := make([]consensus.Hash, names*len(c.members))
+	var group sync.WaitGroup
+	for at, m := range c.members {
+		group.Go(func() {
+			for number := range uint64(numbers) {
+				for name := range names {
+					tx := counter.Tx(fmt.Sprint("flock-", at, "-", name), number)
+					status, err := m.node.Submit(tx)
+					if err != nil || status.Code != mempool.Accepted {
+						t.Errorf("%+v, %v", status, err)
+						return
+					}
+					posted[at] += len(tx)
+					last[at*names+name] = status.ID
+				}
+			}
+		})
+	}
+	group.Wait()
+	for _, m := range c.members {
+		m.await("everything that was posted", func(s *storage.Store) bool {
+			for _, id := range last {
+				if _, err := s.Transaction(id); err != nil {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	for at, m := range c.members {
+		for _, p := range m.node.network.Peers() {
+			shared := p.Bodies[peer.CauseShare] + p.Bodies[peer.CauseResend]
+			if limit := uint64(posted[at]) * 12 / 10; shared == 0 || shared > limit {
+				t.Errorf("%s to %s: %d bytes of bodies, %d were posted", m.node.Name(), p.Name, shared, posted[at])
+			}
+		}
+		c.until("all batches to be answered", func() bool {
+			for _, s := range m.node.shareStats() {
+				if !s.Up || s.Behind != 0 || s.InFlight != 0 {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	shared, arrived := 0, 0
+	for len(heard.Heard()) > 0 {
+		switch n := (<-heard.Heard()).Note.(type) {
+		case mempool.BatchShared:
+			shared += n.Transactions
+		case mempool.Arrived:
+			arrived += n.Transactions
+		default:
+		}
+	}
+	if shared == 0 || shared > 3*names*numbers || arrived == 0 || arrived > 3*names*numbers {
+		t.Errorf("heard of %d shared and %d arrived", shared, arrived)
+	}
+}
+
+// A peer that restarts has lost its pool, and gets everything again; what it had and still has it does not.
+func TestRestartedPeerGetsEverythingAgain(t *testing.T) {
+	c := newCounterCluster(t, 4)
+	c.start()
+	a, b := c.members[0], c.members[1]
+	c.members[2].halt() // no quorum: nothing is committed any more
+	c.members[3].halt()
+	var ids []consensus.Hash
+	for i := range uint64(20) {
+		ids = append(ids, a.count("sheep", i))
+	}
+	holds := func() bool {
+		for _, id := range ids {
+			if o, ok := b.node.pool.Lookup(id); !ok || o.State != mempool.Pending {
+				return false
+			}
+		}
+		return true
+	}
+	c.until("the first life to have everything", holds)
+	b.halt()
+	ids = append(ids, a.count("sheep", 20))
+	listener, err := net.Listen("tcp", b.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.start(listener)
+	c.until("the second life to have everything", holds)
+	c.until("the answers, and the others to be behind", func() bool {
+		for _, s := range a.node.shareStats() {
+			away := s.Peer != b.node.self
+			if s.Up == away || away && s.Behind != len(ids) || !away && s.Behind+s.InFlight != 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
