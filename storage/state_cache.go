@@ -12,7 +12,7 @@ import (
 const (
 	// cachedState bounds the memory of the newest state's values, in bytes of keys and values, in two generations: when
 	// the young one holds half of it, it becomes the old one, and the old one is forgotten. It has room for about
-	// 200,000 accounts of the ledger; their index takes about half as much again.
+	// 400,000 accounts of the ledger; their index takes about half as much again.
 	cachedState = 32 << 20
 	// cachedEntry is the largest entry that is remembered, key and value together, in bytes.
 	cachedEntry = 4 << 10
@@ -47,7 +47,7 @@ func newStateCache() *stateCache {
 }
 
 // get returns the value of key, nil when it has none, and whether that is known. When it is not, the value that is read
-// elsewhere from now on can be handed to keep, together with commits. The value must not be changed.
+// elsewhere from now on can be handed to keep, together with commits. The value is a copy.
 func (c *stateCache) get(key []byte) (value []byte, known bool, commits uint64) {
 	h := maphash.Bytes(c.seed, key)
 	c.mu.RLock()
@@ -100,7 +100,14 @@ func (c *stateCache) put(key, value []byte) {
 	c.young.put(h, key, value)
 }
 
+// put overwrites the key's entry when the value has the size of before, which it mostly has.
 func (v *cachedValues) put(h uint64, key, value []byte) {
+	if at, hit := v.at[h]; hit && value != nil {
+		if entry, same := v.entry(at, key); same && entry != nil && len(entry) == len(value) {
+			copy(entry, value)
+			return
+		}
+	}
 	v.at[h] = uint32(len(v.log))
 	length := cachedAbsent
 	if value != nil {
@@ -111,22 +118,26 @@ func (v *cachedValues) put(h uint64, key, value []byte) {
 	v.log = append(append(v.log, key...), value...)
 }
 
-// find reports whether there is an entry of this hash, and whether it is the key's. What it returns is never written
-// to again: the log only grows.
+// find reports whether there is an entry of this hash, and whether it is the key's.
 func (v *cachedValues) find(h uint64, key []byte) (value []byte, hit, known bool) {
 	at, hit := v.at[h]
 	if !hit {
 		return nil, false, false
 	}
+	value, known = v.entry(at, key)
+	return bytes.Clone(value), true, known
+}
+
+// entry returns the value of the entry that begins at a place, nil for an absent one, if it is that of key.
+func (v *cachedValues) entry(at uint32, key []byte) (value []byte, same bool) {
 	entry := v.log[at:]
 	keyLength, length := binary.BigEndian.Uint32(entry), binary.BigEndian.Uint32(entry[4:])
 	entry = entry[cachedLengths:]
 	if !bytes.Equal(entry[:keyLength], key) {
-		return nil, true, false
+		return nil, false
 	}
 	if length == cachedAbsent {
-		return nil, true, true
+		return nil, true
 	}
-	end := keyLength + length
-	return entry[keyLength:end:end], true, true
+	return entry[keyLength : keyLength+length], true
 }
