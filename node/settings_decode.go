@@ -30,6 +30,11 @@ func decodeSetting(into, value any) error {
 		if err != nil {
 			err = fmt.Errorf("%q is no whole number", text)
 		}
+	case *bool:
+		*p, err = strconv.ParseBool(text)
+		if err != nil {
+			err = fmt.Errorf("%q is neither true nor false", text)
+		}
 	case *float64:
 		*p, err = strconv.ParseFloat(text, 64)
 		if err != nil || math.IsNaN(*p) || math.IsInf(*p, 0) {
