@@ -30,9 +30,6 @@ type column struct {
 
 // compared are the columns that stand beside those of before.
 func compared() []column {
-	latency := func(pick func(Latency) float64) func(Run) *float64 {
-		return func(r Run) *float64 { return reported(r, func(l *Report) float64 { return pick(l.LatencyMs) }) }
-	}
 	return []column{
 		{"committed/s", func(r Run) *float64 { return reported(r, func(l *Report) float64 { return l.CommittedPerSecond }) }},
 		{"p50 ms", latency(func(l Latency) float64 { return l.P50 })},
@@ -44,8 +41,8 @@ func compared() []column {
 // further are the columns of the second table.
 func further(group string) []column {
 	out := []column{
-		{"p90 ms", func(r Run) *float64 { return reported(r, func(l *Report) float64 { return l.LatencyMs.P90 }) }},
-		{"max ms", func(r Run) *float64 { return reported(r, func(l *Report) float64 { return l.LatencyMs.Max }) }},
+		{"p90 ms", latency(func(l Latency) float64 { return l.P90 })},
+		{"max ms", latency(func(l Latency) float64 { return l.Max })},
 		{"transactions per block", Run.blockSize},
 		{"max RSS MiB", Run.maxRSS},
 		{"load CPU µs", Run.loadCPU},
@@ -61,6 +58,16 @@ func further(group string) []column {
 			column{"rounds by timeout", func(r Run) *float64 { return r.TCRounds }})
 	}
 	return out
+}
+
+// latency is nil for a run in which nothing that was committed was submitted while it was measured.
+func latency(pick func(Latency) float64) func(Run) *float64 {
+	return func(r Run) *float64 {
+		if r.Load == nil || r.Load.LatencyMs.Samples == 0 {
+			return nil
+		}
+		return reported(r, func(l *Report) float64 { return pick(l.LatencyMs) })
+	}
 }
 
 func reported(r Run, pick func(*Report) float64) *float64 {
