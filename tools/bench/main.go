@@ -113,8 +113,8 @@ func (s settings) main(ctx context.Context) error {
 		return errors.New("no cell is called so; --list shows them")
 	}
 	if s.list {
-		printPlan(os.Stdout, cells)
-		return nil
+		_, err := io.WriteString(os.Stdout, listOf(cells))
+		return err
 	}
 	before, err := readResults(filepath.Join(s.root, s.before))
 	if err != nil {
@@ -135,7 +135,7 @@ func (s settings) main(ctx context.Context) error {
 	b := &bench{settings: s, cairn: bin, commit: commitOf(ctx, s.root), progress: os.Stderr}
 	var failed error
 	for i, c := range cells {
-		fmt.Fprintf(b.progress, "%s (%d of %d, about %v)\n", c.Name, i+1, len(cells), c.takes().Round(time.Second))
+		b.say("%s (%d of %d, about %v)", c.Name, i+1, len(cells), c.takes().Round(time.Second))
 		measured, err := b.measure(ctx, c)
 		if ctx.Err() != nil {
 			return errors.Join(errors.New("interrupted: nothing further is written"), failed)
@@ -167,11 +167,13 @@ func (s settings) write(results, before *Results) error {
 	return rewritePage(filepath.Join(s.root, s.page), results, before)
 }
 
-func printPlan(w io.Writer, cells []Cell) {
+func listOf(cells []Cell) string {
+	var b strings.Builder
 	var total time.Duration
 	for _, c := range cells {
 		total += c.takes()
-		fmt.Fprintf(w, "%-28s %-9s %2d validators  %d runs  %s\n", c.Name, c.Group, c.Validators, c.Runs, c.describe())
+		fmt.Fprintf(&b, "%-24s %-9s %2d validators  %d runs  %s\n", c.Name, c.Group, c.Validators, c.Runs, c.describe())
 	}
-	fmt.Fprintf(w, "%d cells, about %v\n", len(cells), total.Round(time.Minute))
+	fmt.Fprintf(&b, "%d cells, about %v\n", len(cells), total.Round(time.Minute))
+	return b.String()
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -16,6 +17,11 @@ type bench struct {
 	cairn    string // the program
 	commit   string
 	progress io.Writer
+}
+
+// say tells people how far it is.
+func (b *bench) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(b.progress, format+"\n", args...) // what nobody reads is not worth a failure
 }
 
 // measure runs a cell as often as it wants. The error says which runs failed; the result holds all.
@@ -35,7 +41,8 @@ func (b *bench) measure(ctx context.Context, c Cell) (Measured, error) {
 		}
 		var run Run
 		if err == nil {
-			err = b.run(ctx, n, c, &run, i == 0)
+			t := &trial{bench: b, cell: c, net: n, first: i == 0, out: &run}
+			err = t.run(ctx)
 		}
 		if ctx.Err() != nil {
 			return m, ctx.Err()
@@ -47,50 +54,60 @@ func (b *bench) measure(ctx context.Context, c Cell) (Measured, error) {
 			n = nil
 		}
 		m.Runs = append(m.Runs, run)
-		fmt.Fprintf(b.progress, "  run %d: %s\n", i+1, run.summary())
+		b.say("  run %d: %s", i+1, run.summary())
 	}
 	return m, failed
 }
 
-// run is one load on the network.
-func (b *bench) run(ctx context.Context, n *network, c Cell, run *Run, first bool) error {
-	rate := c.Rate
-	if c.Overload > 0 {
-		report, err := b.capacity(ctx, n, c)
+// trial is one run of a cell.
+type trial struct {
+	*bench
+	cell  Cell
+	net   *network
+	load  *running
+	first bool // of the cell's runs
+	out   *Run
+}
+
+// run puts the load on the network.
+func (t *trial) run(ctx context.Context) error {
+	rate := t.cell.Rate
+	if t.cell.Overload > 0 {
+		report, err := t.capacity(ctx)
 		if err != nil {
 			return fmt.Errorf("measuring the capacity: %w", err)
 		}
-		run.Capacity = report.CommittedPerSecond
-		rate = c.Overload * run.Capacity
+		t.out.Capacity = report.CommittedPerSecond
+		rate = t.cell.Overload * t.out.Capacity
 	}
-	l, err := b.startLoad(n, c, rate)
-	if err != nil {
+	var err error
+	if t.load, err = t.startLoad(t.net, t.cell, rate); err != nil {
 		return err
 	}
-	defer l.kill()
-	if err := b.watch(ctx, n, l, c, run, first); err != nil {
+	defer t.load.kill()
+	if err := t.watch(ctx); err != nil {
 		return err
 	}
-	if run.Load, err = l.report(); err != nil {
+	if t.out.Load, err = t.load.report(); err != nil {
 		return err
 	}
-	for i, node := range n.nodes { // the drain may have taken more
-		if u := usageOf(node.pid()); i < len(run.Nodes) && u.MaxRSS != nil {
-			run.Nodes[i].MaxRSS = u.MaxRSS
+	for i, node := range t.net.nodes { // the drain may have taken more
+		if u := usageOf(node.pid()); i < len(t.out.Nodes) && u.MaxRSS != nil {
+			t.out.Nodes[i].MaxRSS = u.MaxRSS
 		}
 	}
-	switch {
-	case run.Load.Lost > 0:
-		err = fmt.Errorf("%d of %d acknowledged transactions are lost", run.Load.Lost, run.Load.Acknowledged)
-	case len(run.Load.Problems) > 0:
-		err = fmt.Errorf("the load found: %s", run.Load.Problems[0])
+	switch r := t.out.Load; {
+	case r.Lost > 0:
+		err = fmt.Errorf("%d of %d acknowledged transactions are lost", r.Lost, r.Acknowledged)
+	case len(r.Problems) > 0:
+		err = fmt.Errorf("the load found: %s", r.Problems[0])
 	}
-	return errors.Join(err, n.fell())
+	return errors.Join(err, t.net.fell())
 }
 
 // capacity is what the chain takes in the closed loop.
-func (b *bench) capacity(ctx context.Context, n *network, c Cell) (*Report, error) {
-	l, err := b.startLoad(n, c.calibration(), 0)
+func (t *trial) capacity(ctx context.Context) (*Report, error) {
+	l, err := t.startLoad(t.net, t.cell.calibration(), 0)
 	if err != nil {
 		return nil, err
 	}
@@ -102,36 +119,31 @@ func (b *bench) capacity(ctx context.Context, n *network, c Cell) (*Report, erro
 }
 
 // watch counts while the load measures, and kills a validator when the cell wants it.
-func (b *bench) watch(ctx context.Context, n *network, l *running, c Cell, run *Run, first bool) error {
-	if err := l.began(ctx); err != nil {
+func (t *trial) watch(ctx context.Context) error {
+	if err := t.load.began(ctx); err != nil {
 		return err
 	}
 	start := time.Now().Add(-progressEvery)
-	if c.Kill > 0 {
-		if err := l.until(ctx, start.Add(c.Kill)); err != nil {
+	if t.cell.Kill > 0 {
+		if err := t.load.until(ctx, start.Add(t.cell.Kill)); err != nil {
 			return err
 		}
-		n.nodes[len(n.nodes)-1].kill()
+		t.net.nodes[len(t.net.nodes)-1].kill()
 	}
-	if err := l.until(ctx, start.Add(c.Warmup)); err != nil {
+	if err := t.load.until(ctx, start.Add(t.cell.Warmup)); err != nil {
 		return err
 	}
-	before := n.look(ctx, l)
-	profiled := make(chan struct{})
-	if b.profiles != "" && first {
-		go func() {
-			defer close(profiled)
-			b.profile(ctx, n.nodes[0], c)
-		}()
-	} else {
-		close(profiled)
+	before := t.net.look(ctx, t.load)
+	var profiled sync.WaitGroup
+	if t.profiles != "" && t.first {
+		profiled.Go(func() { t.profile(ctx) })
 	}
-	if err := l.until(ctx, start.Add(c.Warmup+c.Duration-countsLess)); err != nil {
+	defer profiled.Wait()
+	if err := t.load.until(ctx, start.Add(t.cell.Warmup+t.cell.Duration-countsLess)); err != nil {
 		return err
 	}
-	run.count(before, n.look(ctx, l))
-	<-profiled
-	return l.ended(ctx)
+	t.out.count(before, t.net.look(ctx, t.load))
+	return t.load.ended(ctx)
 }
 
 // countsLess is how much earlier than the load the counting ends, so that the load's end is not in it.
@@ -139,13 +151,13 @@ const countsLess = 500 * time.Millisecond
 
 // profile keeps a CPU profile of a node over the time of a run. Without one the figures are as good, so a failure is
 // only told.
-func (b *bench) profile(ctx context.Context, n *node, c Cell) {
-	seconds := int(max(1, (c.Duration - time.Second).Seconds()))
-	raw, err := get(ctx, fmt.Sprintf("%s/profile?seconds=%d", n.pprof, seconds))
+func (t *trial) profile(ctx context.Context) {
+	seconds := int(max(1, (t.cell.Duration - time.Second).Seconds()))
+	raw, err := get(ctx, fmt.Sprintf("%s/profile?seconds=%d", t.net.nodes[0].pprof, seconds))
 	if err == nil {
-		err = errors.Join(os.MkdirAll(b.profiles, 0o755), os.WriteFile(filepath.Join(b.profiles, c.Name+".pprof"), raw, 0o644))
+		err = errors.Join(os.MkdirAll(t.profiles, 0o755), os.WriteFile(filepath.Join(t.profiles, t.cell.Name+".pprof"), raw, 0o644))
 	}
 	if err != nil {
-		fmt.Fprintln(b.progress, "  no profile:", err)
+		t.say("  no profile: %v", err)
 	}
 }
