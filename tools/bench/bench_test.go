@@ -94,10 +94,10 @@ func TestLoadArguments(t *testing.T) {
 func canned(perSecond, p50 float64) Run {
 	cpu, load, rss, committed, blocks, rounds := 2*time.Second, time.Second, int64(64<<20), 1000.0, 4.0, 3.0
 	return Run{
-		Load: &Report{
+		Load: &Report{reportFields: reportFields{
 			CommittedPerSecond: perSecond, LatencyMs: Latency{P50: p50, P90: 2 * p50, P99: 3 * p50, Max: 4 * p50, Samples: 9},
 			TransactionBytes: 250, Acknowledged: 1500, Rejected: map[string]uint64{"MEMPOOL_FULL": 2}, Submitted: 2000, Seconds: 10,
-		},
+		}},
 		Nodes:     []Node{{Name: "node0", CPU: &cpu, MaxRSS: &rss}, {Name: "node1", CPU: &cpu, MaxRSS: &rss}, {Name: "node2", Killed: true}},
 		LoadCPU:   &load,
 		Committed: &committed, Blocks: &blocks, TCRounds: &rounds,
@@ -153,7 +153,7 @@ func TestTables(t *testing.T) {
 // What is not known is n/a, whatever it is.
 func TestTablesOfLittle(t *testing.T) {
 	for name, run := range map[string]Run{
-		"nothing": {}, "only a report": {Load: &Report{CommittedPerSecond: 5}}, "nodes without figures": {Nodes: []Node{{}, {}}},
+		"nothing": {}, "only a report": {Load: &Report{reportFields: reportFields{CommittedPerSecond: 5}}}, "nodes without figures": {Nodes: []Node{{}, {}}},
 	} {
 		var b strings.Builder
 		if err := writeTables(&b, &Results{Cells: []Measured{measured("x", groupCrash, run)}}, nil); err != nil {
@@ -185,6 +185,14 @@ func TestResultsAreReadBackAndPut(t *testing.T) {
 	if again, _ := json.Marshal(got); string(again) != string(want) || len(got.Cells) != 2 ||
 		got.find("a").Runs[0].Load.CommittedPerSecond != 2 || got.find("c") != nil {
 		t.Errorf("got  %s\nwant %s", again, want)
+	}
+	extra := `{"committedPerSecond":7,"latencyMs":{"p50":1},"later":[1,2]}`
+	var load Report
+	if err := json.Unmarshal([]byte(extra), &load); err != nil {
+		t.Fatal(err)
+	}
+	if raw, err := json.Marshal(&load); err != nil || string(raw) != extra || load.CommittedPerSecond != 7 || load.LatencyMs.P50 != 1 {
+		t.Errorf("%v: %s", err, raw)
 	}
 	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)

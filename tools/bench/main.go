@@ -116,11 +116,11 @@ func (s settings) main(ctx context.Context) error {
 		_, err := io.WriteString(os.Stdout, listOf(cells))
 		return err
 	}
-	before, err := readResults(filepath.Join(s.root, s.before))
+	before, err := readResults(s.path(s.before))
 	if err != nil {
 		return err
 	}
-	results, err := readResults(filepath.Join(s.root, s.out))
+	results, err := readResults(s.path(s.out))
 	if err != nil {
 		return err
 	}
@@ -132,6 +132,11 @@ func (s settings) main(ctx context.Context) error {
 		return err
 	}
 	defer clean()
+	if !s.quick {
+		if err := s.write(results, before); err != nil { // now rather than after the first cell
+			return err
+		}
+	}
 	b := &bench{settings: s, cairn: bin, commit: commitOf(ctx, s.root), progress: os.Stderr}
 	var failed error
 	for i, c := range cells {
@@ -156,15 +161,23 @@ func (s settings) main(ctx context.Context) error {
 	return failed
 }
 
+// path is that of a file of the repository, unless it is absolute.
+func (s settings) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(s.root, name)
+}
+
 // write updates the JSON and the page.
 func (s settings) write(results, before *Results) error {
-	if err := results.write(filepath.Join(s.root, s.out)); err != nil {
+	if err := results.write(s.path(s.out)); err != nil {
 		return err
 	}
 	if s.page == "" {
 		return nil
 	}
-	return rewritePage(filepath.Join(s.root, s.page), results, before)
+	return rewritePage(s.path(s.page), results, before)
 }
 
 func listOf(cells []Cell) string {

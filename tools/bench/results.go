@@ -63,8 +63,28 @@ type Node struct {
 	MaxRSS *int64         `json:"maxRSSBytes"`
 }
 
-// Report is what cairn load says, as far as it is shown here.
+// Report is what cairn load says. What is not shown here is kept as it is.
 type Report struct {
+	said json.RawMessage // nil: what follows
+
+	reportFields
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (r *Report) UnmarshalJSON(b []byte) error {
+	r.said = slices.Clone(b)
+	return json.Unmarshal(b, &r.reportFields)
+}
+
+// MarshalJSON implements json.Marshaler.
+func (r *Report) MarshalJSON() ([]byte, error) {
+	if r.said != nil {
+		return r.said, nil
+	}
+	return json.Marshal(r.reportFields)
+}
+
+type reportFields struct {
 	Mode               string  `json:"mode"`
 	Via                string  `json:"via"`
 	Window             int     `json:"window,omitempty"`
