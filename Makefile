@@ -121,9 +121,17 @@ long: ## Hours of simulation, Twins and fuzzing: LONG_SEEDS, LONG_CASES, LONG_FU
 	$(GO) test ./mempool -count=1 -timeout 1h -run 'TestEvictionAttacks' -steps 100000
 	$(MAKE) fuzz ALL=1 FUZZTIME=$(LONG_FUZZ)
 
-.PHONY: bench
-bench: ## Run the benchmarks
+.PHONY: benchmarks
+benchmarks: ## Run the Go benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# Arguments of the bench, such as --cells '^closed' or --runs 3; --list shows the cells.
+BENCH ?=
+
+.PHONY: bench
+bench: ## Measure networks of processes under load, about an hour, and write docs/PERFORMANCE.md (BENCH=arguments)
+	$(GO) build -C tools -o ../bin/bench ./bench
+	bin/bench $(BENCH)
 
 .PHONY: check
 check: format-check lint generate-check vet race sim ## All that a change must pass: format, lint, generated code, vet, tests with the race detector, simulator

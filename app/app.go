@@ -80,16 +80,39 @@ const MaxReceiptText = 1 << 10
 
 // Encode returns the canonical bytes: the leaf of the receipts root.
 func (r Receipt) Encode() []byte {
+	w := canonical.NewWriter(r.size())
+	r.write(w)
+	return w.Bytes()
+}
+
+func (r Receipt) write(w *canonical.Writer) {
 	if len(r.Message) > MaxReceiptText || len(r.Data) > MaxReceiptText {
 		panic(fmt.Sprintf("app: receipt of %v is over its limit", r.ID))
 	}
-	w := canonical.NewWriter(64 + len(r.Message) + len(r.Data))
 	w.Fixed(r.ID[:])
 	w.Uint32(r.Code)
 	w.String(r.Message)
 	w.Uint64(r.Fee)
 	w.VarBytes(r.Data)
-	return w.Bytes()
+}
+
+// size is what write writes, in bytes.
+func (r Receipt) size() int { return consensus.HashSize + 4 + 4 + len(r.Message) + 8 + 4 + len(r.Data) }
+
+// EncodeReceipts returns the canonical bytes of each: the leaves of the receipts root.
+func EncodeReceipts(receipts []Receipt) [][]byte {
+	size := 0
+	for i := range receipts {
+		size += receipts[i].size()
+	}
+	w, leaves := canonical.NewWriter(size), make([][]byte, len(receipts))
+	for i := range receipts {
+		begin := len(w.Bytes())
+		receipts[i].write(w)
+		end := len(w.Bytes())
+		leaves[i] = w.Bytes()[begin:end:end]
+	}
+	return leaves
 }
 
 // DecodeReceipt reads what Encode wrote, else consensus.ErrMalformed.
@@ -111,11 +134,7 @@ func DecodeReceipt(b []byte) (Receipt, error) {
 
 // ReceiptsRoot is the RFC 6962 root over the receipts' canonical bytes.
 func ReceiptsRoot(receipts []Receipt) consensus.Hash {
-	leaves := make([][]byte, len(receipts))
-	for i, r := range receipts {
-		leaves[i] = r.Encode()
-	}
-	return consensus.MerkleRoot(leaves)
+	return consensus.MerkleRoot(EncodeReceipts(receipts))
 }
 
 // NextSequence says which sequence a sender uses next, once a block is committed.

@@ -117,7 +117,11 @@ func readBlock(r *canonical.Reader) *Block {
 
 // Encode returns the canonical bytes of the block with its QC and payload.
 func (b *Block) Encode() []byte {
-	w := canonical.NewWriter(2048)
+	size := 2048
+	for _, tx := range b.Payload {
+		size += 4 + len(tx)
+	}
+	w := canonical.NewWriter(size)
 	b.write(w)
 	return w.Bytes()
 }

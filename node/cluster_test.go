@@ -22,6 +22,7 @@ type cluster struct {
 	network *Network
 	members []*clusterMember
 	otlp    string  // telemetry.otlp of all members
+	pprof   bool    // telemetry.profiling of all members
 	app     app.App // of all members; nil: the ledger
 
 	mu     sync.Mutex
@@ -87,7 +88,7 @@ func (m *clusterMember) settings() Settings {
 		m.c.t.Fatal(err)
 	}
 	s.RPC.Address, s.REST.Address, s.Metrics.Address, s.Peer.Address = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", m.address
-	s.Telemetry.OTLP = m.c.otlp
+	s.Telemetry.OTLP, s.Telemetry.Profiling = m.c.otlp, m.c.pprof
 	for i := range s.Peers {
 		for j, home := range m.c.network.Homes() {
 			key, err := home.ValidatorKey(keys.Passphrase{})

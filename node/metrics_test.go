@@ -110,3 +110,35 @@ func TestMetricsOfARunningNode(t *testing.T) {
 		}
 	}
 }
+
+// TestProfilesOnlyWhenAskedFor: profiles are beside the metrics of a node that was told to serve them, and nowhere else.
+func TestProfilesOnlyWhenAskedFor(t *testing.T) {
+	for _, profiling := range []bool{false, true} {
+		c := newCluster(t, 1)
+		c.pprof = profiling
+		c.start()
+		want := map[bool]int{false: http.StatusNotFound, true: http.StatusOK}[profiling]
+		base := strings.TrimSuffix(c.members[0].node.Endpoints().Metrics, "/metrics")
+		for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/goroutine", "/debug/pprof/cmdline"} {
+			answer, err := http.Get(base + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if answer.Body.Close(); answer.StatusCode != want {
+				t.Errorf("profiling %v: %s answers %s", profiling, path, answer.Status)
+			}
+		}
+	}
+}
+
+func TestLoopbackAddresses(t *testing.T) {
+	for address, want := range map[string]bool{
+		"127.0.0.1:9464": true, "127.9.9.9:0": true, "[::1]:9464": true, "localhost:9464": true,
+		"0.0.0.0:9464": false, "[::]:9464": false, ":9464": false, "": false, "192.168.0.1:9464": false,
+		"localhost.example:9464": false, "127.0.0.1": false,
+	} {
+		if got := isLoopback(address); got != want {
+			t.Errorf("%q: %v", address, got)
+		}
+	}
+}

@@ -51,6 +51,9 @@ func (n *Node) openServices() error {
 	n.rest = gateway.Server(handler)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", n.telemetry.Metrics())
+	if n.opts.Settings.Telemetry.Profiling {
+		serveProfiles(mux)
+	}
 	n.metrics = gateway.Server(mux)
 	return nil
 }

@@ -89,11 +89,12 @@ type BlockSettings struct {
 	MaxBytes        Size `key:"max-bytes" default:"2MiB" help:"bytes of the transactions of a block that this node proposes; at most 2MiB"`
 }
 
-// TelemetrySettings are about traces.
+// TelemetrySettings are about traces and profiles.
 type TelemetrySettings struct {
 	OTLP           string  `key:"otlp" flag:"otlp" env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"OTLP gRPC endpoint that spans are sent to, host:port or http://host:port; empty: none"`
 	SampleRounds   float64 `key:"sample-rounds" default:"1.0" help:"share of the rounds that are traced, 0 to 1; all nodes pick the same rounds"`
 	SampleRequests float64 `key:"sample-requests" default:"1.0" help:"share of the API's requests that are traced, 0 to 1, where the caller's traceparent does not decide"`
+	Profiling      bool    `key:"profiling" default:"false" help:"serve profiles under /debug/pprof/ of metrics.address, which must then be a loopback address"`
 }
 
 // LogSettings are about log lines.

@@ -30,6 +30,8 @@ func decodeSetting(into, value any) error {
 		if err != nil {
 			err = fmt.Errorf("%q is no whole number", text)
 		}
+	case *bool:
+		err = decodeBool(p, text)
 	case *float64:
 		*p, err = strconv.ParseFloat(text, 64)
 		if err != nil || math.IsNaN(*p) || math.IsInf(*p, 0) {
@@ -46,6 +48,13 @@ func decodeSetting(into, value any) error {
 		panic(fmt.Sprintf("node: a setting cannot be of type %T", into))
 	}
 	return err
+}
+
+func decodeBool(into *bool, text string) (err error) {
+	if *into, err = strconv.ParseBool(text); err != nil {
+		return fmt.Errorf("%q is neither true nor false", text)
+	}
+	return nil
 }
 
 func scalarText(value any) (string, error) {

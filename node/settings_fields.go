@@ -132,7 +132,10 @@ func AddSettingFlags(flags *pflag.FlagSet, include func(key string) bool) {
 			continue
 		}
 		value := &flagValue{text: f.Default, kind: f.Value.Type()}
-		flags.Var(value, f.Flag, f.Help+" ("+f.Env[0]+")")
+		flag := flags.VarPF(value, f.Flag, "", f.Help+" ("+f.Env[0]+")")
+		if f.Value.Kind() == reflect.Bool {
+			flag.NoOptDefVal = "true"
+		}
 	}
 }
 

@@ -21,6 +21,8 @@ func another(t *testing.T, f field) (string, any) {
 	switch f.Value.Interface().(type) {
 	case int:
 		return "4321", 4321
+	case bool:
+		return "true", true
 	case float64:
 		return "0.5", 0.5
 	case time.Duration:
@@ -140,7 +142,7 @@ func TestDefaultsAreValidAndAsDocumented(t *testing.T) {
 		Consensus: ConsensusSettings{time.Second, 1.2, 10 * time.Second, 10 * time.Second},
 		Mempool:   MempoolSettings{50_000, 64 << 20, 100, 10 * time.Minute, 5 * time.Millisecond, 512, 4, time.Second},
 		Block:     BlockSettings{5000, 2 << 20},
-		Telemetry: TelemetrySettings{"", 1, 1},
+		Telemetry: TelemetrySettings{"", 1, 1, false},
 		Log:       LogSettings{"info", "text"},
 	}
 	if diff := cmp.Diff(want, s); diff != "" {
@@ -205,6 +207,9 @@ func TestLoadRefuses(t *testing.T) {
 		"otlp":              {"telemetry:\n  otlp: ftp://x\n", "telemetry.otlp", "host:port"},
 		"otlp with path":    {"telemetry:\n  otlp: http://x:4317/v1/traces\n", "telemetry.otlp", "more than a host"},
 		"otlp without host": {"telemetry:\n  otlp: :4317\n", "telemetry.otlp", "empty"},
+		"no truth value":    {"telemetry:\n  profiling: perhaps\n", "telemetry.profiling", "neither true nor false"},
+		"profiles for all":  {"telemetry:\n  profiling: true\nmetrics:\n  address: 0.0.0.0:9464\n", "telemetry.profiling", "loopback"},
+		"profiles nowhere":  {"telemetry:\n  profiling: true\nmetrics:\n  address: ''\n", "telemetry.profiling", "loopback"},
 		"level":             {"log:\n  level: loud\n", "log.level", "debug, info"},
 		"peers no list":     {"peers: 5\n", "peers", "want a list"},
 		"peer key":          {"peers: [{name: a, adress: b}]\n", "peers", "did you mean address?"},

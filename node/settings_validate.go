@@ -50,6 +50,9 @@ func (s Settings) Validate() error {
 	check(t.SampleRounds >= 0 && t.SampleRounds <= 1, "telemetry.sample-rounds", "%v must be in 0…1", t.SampleRounds)
 	check(t.SampleRequests >= 0 && t.SampleRequests <= 1, "telemetry.sample-requests", "%v must be in 0…1", t.SampleRequests)
 
+	check(!t.Profiling || isLoopback(s.Metrics.Address), "telemetry.profiling",
+		"profiles show what is in memory, so metrics.address, %q, must be a loopback address, such as 127.0.0.1:9464", s.Metrics.Address)
+
 	levels, formats := []string{"debug", "info", "warn", "error"}, []string{"text", "json"}
 	check(slices.Contains(levels, s.Log.Level), "log.level", "%q is none of %s", s.Log.Level, strings.Join(levels, ", "))
 	check(slices.Contains(formats, s.Log.Format), "log.format", "%q is none of %s", s.Log.Format,

@@ -5,6 +5,7 @@ import (
 
 	"github.com/cairnchain/cairn/app"
 	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/consensus/canonical"
 )
 
 // Commit is a block that has become irrevocable, with everything it led to.
@@ -26,8 +27,9 @@ type Commit struct {
 // made them. A commit of a height that is committed already is a no-op when it is the same and panics when it is not.
 // The error is ErrFailed, or one of reading.
 func (s *Store) Commit(c Commit) error {
-	c.check()
-	batch := c.batch() // before the lock: the larger part of the work
+	receipts := app.EncodeReceipts(c.Receipts)
+	c.check(receipts)
+	batch := c.batch(receipts) // before the lock: the larger part of the work
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if s.failed != nil {
@@ -53,6 +55,7 @@ func (s *Store) Commit(c Commit) error {
 	if err := s.write(batch); err != nil {
 		return err
 	}
+	s.cache.commit(c.Changes)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range decided {
@@ -80,7 +83,7 @@ func (s *Store) repeated(c Commit) error {
 }
 
 // check panics unless the parts of the commit are those that its info names: a wrong part would become the truth.
-func (c Commit) check() {
+func (c Commit) check(receipts [][]byte) {
 	b, i := c.Block, c.Info
 	wrong := ""
 	switch {
@@ -88,7 +91,7 @@ func (c Commit) check() {
 		wrong = "info"
 	case StateRoot(b.ParentStateRoot, c.Changes) != i.StateRoot:
 		wrong = "state root"
-	case len(c.Receipts) != len(b.Payload), app.ReceiptsRoot(c.Receipts) != i.ReceiptsRoot:
+	case len(c.Receipts) != len(b.Payload), consensus.MerkleRoot(receipts) != i.ReceiptsRoot:
 		wrong = "receipts"
 	case c.History.Size() != uint64(i.Height)+1, c.History.Root() != i.HistoryRoot:
 		wrong = "history"
@@ -102,19 +105,32 @@ func (c Commit) check() {
 	}
 }
 
-func (c Commit) batch() *Batch {
+func (c Commit) batch(receipts [][]byte) *Batch {
 	h := c.Info.Height
 	b := NewBatch(StepCommit)
+	b.ops = make([]Op, 0, 16+len(receipts)+len(c.Changes))
 	b.Put(heightKey(prefixBlock, h), c.Block.Encode())
 	b.Put(heightKey(prefixInfo, h), c.Info.Encode())
 	b.Put(heightKey(prefixProof, h), certificates{QC: c.QC, Proof: c.Proof}.encode())
-	b.Put(heightKey(prefixReceipts, h), encodeReceipts(c.Receipts))
+	b.Put(heightKey(prefixReceipts, h), encodeReceipts(receipts))
 	b.Put(hashKey(prefixHeight, c.Info.ID), encodeHeight(h))
-	for i, receipt := range c.Receipts {
-		b.Put(hashKey(prefixTx, receipt.ID), location{Height: h, Index: uint32(i)}.encode())
-	}
+	putLocations(b, h, c.Receipts)
 	putChanges(b, c.Changes)
 	b.Put(metaKey(metaHistory), c.History.Encode())
 	b.Put(metaKey(metaMarker), markerOf(c.Info).encode())
 	return b
+}
+
+// putLocations writes where the transactions of a block are to be found.
+func putLocations(b *Batch, h consensus.Height, receipts []app.Receipt) {
+	const keySize = 1 + consensus.HashSize
+	keys, places := make([]byte, 0, keySize*len(receipts)), canonical.NewWriter(locationSize*len(receipts))
+	for i, receipt := range receipts {
+		keys = append(append(keys, prefixTx), receipt.ID[:]...)
+		location{Height: h, Index: uint32(i)}.write(places)
+	}
+	for i := range receipts {
+		key, place := keys[i*keySize:(i+1)*keySize], places.Bytes()[i*locationSize:(i+1)*locationSize]
+		b.Put(key[:keySize:keySize], place[:locationSize:locationSize])
+	}
 }

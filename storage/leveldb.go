@@ -22,6 +22,11 @@ const (
 	tableSize   = 8 * opt.MiB
 	openTables  = 256 // open files
 	filterBits  = 10  // of the Bloom filter, per key: about 1 % of lookups of absent keys read a table
+
+	// From slowTables tables in level 0 on every write sleeps a millisecond, and from stopTables on it waits for a
+	// compaction. A vote waits for a write: with goleveldb's 8 and 12 one compaction that takes long is enough. Level 0
+	// has at most stopTables write buffers.
+	slowTables, stopTables = 32, 48
 )
 
 // LevelDB is a KV in a folder, by goleveldb. While it is open it holds the folder's own lock.
@@ -58,6 +63,8 @@ func OpenLevelDB(dir string) (*LevelDB, error) {
 		OpenFilesCacheCapacity:       openTables,
 		Strict:                       opt.DefaultStrict | opt.StrictManifest,
 		WriteBuffer:                  writeBuffer,
+		WriteL0PauseTrigger:          stopTables,
+		WriteL0SlowdownTrigger:       slowTables,
 	})
 	if err != nil {
 		closing := files.Close()

@@ -7,11 +7,25 @@ import (
 
 // State reads the newest committed state, each Get the state of its own instant: for admission to the mempool, which is
 // advisory. Whoever needs one height takes a Snapshot.
-func (s *Store) State() app.State { return newestState{s.kv} }
+func (s *Store) State() app.State { return newestState{s.kv, s.cache} }
 
-type newestState struct{ kv KV }
+type newestState struct {
+	kv    KV
+	cache *stateCache
+}
 
-func (n newestState) Get(key []byte) ([]byte, error) { return n.kv.Get(stateKey(key)) }
+// Get never answers with what was there before a commit that has returned.
+func (n newestState) Get(key []byte) ([]byte, error) {
+	value, known, commits := n.cache.get(key)
+	if known {
+		return value, nil
+	}
+	value, err := n.kv.Get(stateKey(key))
+	if err == nil {
+		n.cache.keep(key, value, commits)
+	}
+	return value, err
+}
 
 // Block is Reading.Block on a Snapshot of its own.
 func (s *Store) Block(h consensus.Height) (Record, error) {

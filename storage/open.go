@@ -23,7 +23,9 @@ func (g Genesis) Block() (consensus.BlockInfo, consensus.History) {
 // The error is ErrWrongChain, ErrNewerSchema, ErrCorrupt (then it says what to do), ErrFailed, or one of the device's.
 func Open(kv KV, g Genesis) (*Store, error) {
 	info, history := g.Block()
-	s := &Store{kv: kv, genesis: info, pending: make(map[consensus.Hash]pendingBlock), changed: make(chan struct{})}
+	s := &Store{
+		kv: kv, genesis: info, cache: newStateCache(), pending: make(map[consensus.Hash]pendingBlock), changed: make(chan struct{}),
+	}
 	fresh := true
 	if err := kv.Scan(Range{}, func(_, _ []byte) bool { fresh = false; return false }); err != nil {
 		return nil, err
@@ -60,11 +62,18 @@ func genesisBatch(g Genesis, info consensus.BlockInfo, history consensus.History
 }
 
 func putChanges(b *Batch, changes []app.Change) {
+	size := 0
 	for _, c := range changes {
-		if c.Value == nil {
-			b.Delete(stateKey(c.Key))
+		size += 1 + len(c.Key)
+	}
+	keys := make([]byte, 0, size)
+	for _, c := range changes {
+		begin := len(keys)
+		keys = append(append(keys, prefixState), c.Key...)
+		if key := keys[begin:len(keys):len(keys)]; c.Value == nil {
+			b.Delete(key)
 		} else {
-			b.Put(stateKey(c.Key), c.Value)
+			b.Put(key, c.Value)
 		}
 	}
 }

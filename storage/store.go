@@ -16,6 +16,7 @@ import (
 type Store struct {
 	kv      KV
 	genesis consensus.BlockInfo
+	cache   *stateCache
 
 	writing  sync.Mutex // held by whoever writes
 	failed   error      // guarded by writing

@@ -102,11 +102,16 @@ func decodeCertificates(b []byte) (c certificates, err error) {
 	return c, r.Close()
 }
 
-func encodeReceipts(receipts []app.Receipt) []byte {
-	w := canonical.NewWriter(16 + 128*len(receipts))
+// encodeReceipts takes what app.EncodeReceipts made.
+func encodeReceipts(receipts [][]byte) []byte {
+	size := 4
+	for _, r := range receipts {
+		size += 4 + len(r)
+	}
+	w := canonical.NewWriter(size)
 	w.Uint32(uint32(len(receipts)))
 	for _, r := range receipts {
-		w.VarBytes(r.Encode())
+		w.VarBytes(r)
 	}
 	return w.Bytes()
 }
@@ -149,11 +154,11 @@ type location struct {
 	Index  uint32
 }
 
-func (l location) encode() []byte {
-	w := canonical.NewWriter(12)
+const locationSize = 12
+
+func (l location) write(w *canonical.Writer) {
 	w.Uint64(uint64(l.Height))
 	w.Uint32(l.Index)
-	return w.Bytes()
 }
 
 func decodeLocation(b []byte) (l location, err error) {

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
@@ -23,7 +22,7 @@ func (l *Ledger) Execute(s app.State, b app.Block) (app.Result, error) {
 	if err != nil {
 		return app.Result{}, err
 	}
-	w := newWorking(s)
+	w := newWorking(s, len(txs))
 	receipts := make([]app.Receipt, 0, len(txs))
 	for i, tx := range txs {
 		receipt, rejection, err := l.apply(w, b.Header, tx)
@@ -35,11 +34,7 @@ func (l *Ledger) Execute(s app.State, b app.Block) (app.Result, error) {
 		}
 		receipts = append(receipts, receipt)
 	}
-	sequences, err := nextSequences(w, txs)
-	if err != nil {
-		return app.Result{}, err
-	}
-	return app.Result{Changes: w.changes(), Receipts: receipts, Sequences: sequences}, nil
+	return app.Result{Changes: w.changes(), Receipts: receipts, Sequences: w.sequences()}, nil
 }
 
 // openBlock opens all transactions, then verifies in batches what was not verified before.
@@ -83,6 +78,7 @@ func (l *Ledger) apply(w *working, h app.Header, tx *checked) (app.Receipt, *app
 	if sender.PublicKey == nil {
 		sender.PublicKey = &tx.key
 	}
+	sender.sender = tx.sender
 	sender.Sequence++
 	sender.debit(tx.body.Fee)
 	proposer.credit(tx.body.Fee)
@@ -101,23 +97,4 @@ func (l *Ledger) apply(w *working, h app.Header, tx *checked) (app.Receipt, *app
 		to.credit(output.Amount)
 	}
 	return receipt, nil, nil
-}
-
-// nextSequences says, for every sender of txs once and ordered by sender, what it uses next.
-func nextSequences(w *working, txs []*checked) ([]app.NextSequence, error) {
-	seen := make(map[Address]bool, len(txs))
-	var out []app.NextSequence
-	for _, tx := range txs {
-		if seen[tx.body.Sender] {
-			continue
-		}
-		seen[tx.body.Sender] = true
-		account, err := w.account(tx.body.Sender)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, app.NextSequence{Sender: tx.sender, Next: account.Sequence})
-	}
-	slices.SortFunc(out, func(a, b app.NextSequence) int { return cmp.Compare(a.Sender, b.Sender) })
-	return out, nil
 }

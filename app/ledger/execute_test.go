@@ -255,7 +255,7 @@ func TestBrokenInvariantsPanic(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, state := newChain(t, 100)
-			w := newWorking(state)
+			w := newWorking(state, 1)
 			a, err := w.account(addressOf(0))
 			if err != nil {
 				t.Fatal(err)

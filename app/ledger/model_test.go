@@ -234,26 +234,6 @@ func wantPrepared(t *rapid.T, l *Ledger, state app.State, h app.Header, txs []ap
 	}
 }
 
-func BenchmarkExecute(b *testing.B) {
-	const n = 1000
-	l, state := newChain(b, 1<<40)
-	var txs []app.Tx
-	for i := range n {
-		tx := signed(b, 0, transfer(0, 1, uint64(i), 1))
-		if _, err := app.Admit(l, state, tx); err != nil {
-			b.Fatal(err)
-		}
-		txs = append(txs, tx)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := l.Execute(state, app.Block{Header: at(1), Transactions: txs}); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/tx")
-}
-
 func BenchmarkCheck(b *testing.B) {
 	l, state := newChain(b, 1<<40)
 	txs := make([]app.Tx, 20_000)

@@ -6,7 +6,7 @@ import "github.com/cairnchain/cairn/app"
 // a sequence ahead or a balance too low may pass later; every other refusal is final.
 func (l *Ledger) Prepare(s app.State, h app.Header, candidates []app.Tx) (kept []app.Tx, dropped []app.Dropped, err error) {
 	txs, refused := l.openCandidates(candidates)
-	w := newWorking(s)
+	w := newWorking(s, len(txs))
 	for i, tx := range candidates {
 		rejection := refused[i]
 		if rejection == nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/cairnchain/cairn/app"
 	"github.com/cairnchain/cairn/consensus"
@@ -32,28 +33,43 @@ type Account struct {
 
 // Encode returns the canonical bytes: balance, sequence, presence of the key, the key.
 func (a Account) Encode() []byte {
-	w := canonical.NewWriter(17 + signature.PublicKeySize)
+	w := canonical.NewWriter(maxAccountBytes)
+	a.write(w)
+	return w.Bytes()
+}
+
+// maxAccountBytes is the size of an account with a key.
+const maxAccountBytes = 8 + 8 + 1 + signature.PublicKeySize
+
+func (a *Account) write(w *canonical.Writer) {
 	w.Uint64(a.Balance)
 	w.Uint64(a.Sequence)
 	w.Bool(a.PublicKey != nil)
 	if a.PublicKey != nil {
 		w.Fixed(a.PublicKey[:])
 	}
-	return w.Bytes()
 }
 
 // DecodeAccount reads what Encode wrote; anything else is consensus.ErrMalformed.
 func DecodeAccount(b []byte) (Account, error) {
+	var a Account
+	if err := a.read(b); err != nil {
+		return Account{}, err
+	}
+	return a, nil
+}
+
+func (a *Account) read(b []byte) error {
 	r := canonical.NewReader(b)
-	a := Account{Balance: r.Uint64(), Sequence: r.Uint64()}
+	a.Balance, a.Sequence = r.Uint64(), r.Uint64()
 	if r.Bool() {
 		a.PublicKey = new(signature.PublicKey)
 		r.Copy(a.PublicKey[:])
 	}
 	if err := r.Close(); err != nil {
-		return Account{}, fmt.Errorf("account: %w: %w", consensus.ErrMalformed, err)
+		return fmt.Errorf("account: %w: %w", consensus.ErrMalformed, err)
 	}
-	return a, nil
+	return nil
 }
 
 // ReadAccount reads an account. An error is a failure of storage, or state that this ledger did not write; both are
@@ -84,27 +100,46 @@ func ReadSupply(s app.State) (uint64, error) {
 type working struct {
 	below    app.State
 	accounts map[Address]*workingAccount // all that were looked at
+	room     []workingAccount            // of those to come
+	key      []byte                      // of the account at hand
 }
 
 type workingAccount struct {
 	Account
-	before uint64 // the balance below
-	dirty  bool
+	address Address
+	sender  string // the address as text, when it sent a transaction
+	before  uint64 // the balance below
+	dirty   bool
 }
 
-func newWorking(below app.State) *working {
-	return &working{below: below, accounts: make(map[Address]*workingAccount)}
+// newWorking returns the working state of a block of this many transactions.
+func newWorking(below app.State, transactions int) *working {
+	return &working{below: below, accounts: make(map[Address]*workingAccount, transactions), key: []byte(keyAccount)}
 }
+
+// accountRoom is how many accounts are made room for together.
+const accountRoom = 64
 
 func (w *working) account(address Address) (*workingAccount, error) {
 	if a, ok := w.accounts[address]; ok {
 		return a, nil
 	}
-	read, err := ReadAccount(w.below, address)
+	w.key = append(w.key[:len(keyAccount)], address[:]...)
+	value, err := w.below.Get(w.key)
 	if err != nil {
 		return nil, err
 	}
-	a := &workingAccount{Account: read, before: read.Balance}
+	if len(w.room) == 0 {
+		w.room = make([]workingAccount, accountRoom)
+	}
+	a := &w.room[0]
+	if value != nil {
+		if err := a.read(value); err != nil {
+			return nil, err
+		}
+	}
+	w.room = w.room[1:]
+	a.address, a.before = address, a.Balance
 	w.accounts[address] = a
 	return a, nil
 }
@@ -128,17 +163,41 @@ func (a *workingAccount) debit(amount uint64) {
 
 // changes returns what is different from the state below, ordered by key. It panics when value was made or lost.
 func (w *working) changes() []app.Change {
-	out := make([]app.Change, 0, len(w.accounts))
+	dirty := make([]*workingAccount, 0, len(w.accounts))
 	var before, after uint64 // modulo 2^64, which is enough: both sums are at most the supply
-	for address, a := range w.accounts {
+	for _, a := range w.accounts {
 		if a.dirty {
 			before, after = before+a.before, after+a.Balance
-			out = append(out, app.Change{Key: AccountKey(address), Value: a.Encode()})
+			dirty = append(dirty, a)
 		}
 	}
 	if before != after {
 		panic(fmt.Sprintf("ledger: supply is not conserved: %d became %d", before, after))
 	}
-	slices.SortFunc(out, func(a, b app.Change) int { return bytes.Compare(a.Key, b.Key) })
+	slices.SortFunc(dirty, func(a, b *workingAccount) int { return bytes.Compare(a.address[:], b.address[:]) })
+	const keySize = len(keyAccount) + consensus.ValidatorIDSize
+	out := make([]app.Change, len(dirty))
+	all := canonical.NewWriter((keySize + maxAccountBytes) * len(dirty)) // one piece of memory for all of them
+	for i, a := range dirty {
+		begin := len(all.Bytes())
+		all.Fixed([]byte(keyAccount))
+		all.Fixed(a.address[:])
+		middle := len(all.Bytes())
+		a.write(all)
+		end := len(all.Bytes())
+		out[i] = app.Change{Key: all.Bytes()[begin:middle:middle], Value: all.Bytes()[middle:end:end]}
+	}
+	return out
+}
+
+// sequences returns what each sender of the block uses next, once and ordered by sender.
+func (w *working) sequences() []app.NextSequence {
+	var out []app.NextSequence
+	for _, a := range w.accounts {
+		if a.sender != "" {
+			out = append(out, app.NextSequence{Sender: a.sender, Next: a.Sequence})
+		}
+	}
+	slices.SortFunc(out, func(a, b app.NextSequence) int { return strings.Compare(a.Sender, b.Sender) })
 	return out
 }

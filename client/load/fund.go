@@ -38,12 +38,15 @@ func (r *run) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.fund(ctx, all); err != nil {
+	funded, err := r.fund(ctx, all)
+	if err != nil {
 		return err
 	}
 	for try := 0; ; try++ {
-		if all, err = r.readAccounts(ctx); err != nil {
-			return err
+		if funded || try > 0 { // else what was read is what there is
+			if all, err = r.readAccounts(ctx); err != nil {
+				return err
+			}
 		}
 		busy := 0
 		for i, a := range r.accounts {
@@ -141,8 +144,9 @@ func (r *run) readAccount(ctx context.Context, address string) (*cairnv1.Account
 	return r.cfg.Clients[r.observer].Account(ctx, address)
 }
 
-// fund gives the accounts that have too little their share, from the bank or by way of a bank from the faucet.
-func (r *run) fund(ctx context.Context, all []*cairnv1.Account) error {
+// fund gives the accounts that have too little their share, from the bank or by way of a bank from the faucet, and
+// reports whether there were any.
+func (r *run) fund(ctx context.Context, all []*cairnv1.Account) (bool, error) {
 	share := max(leastFunds, allFunds/uint64(len(all)))
 	var outputs []client.Output
 	total := uint64(0)
@@ -153,25 +157,25 @@ func (r *run) fund(ctx context.Context, all []*cairnv1.Account) error {
 		}
 	}
 	if len(outputs) == 0 {
-		return nil
+		return false, nil
 	}
 	total += r.chain.fee * uint64(len(outputs)/ledger.MaxOutputs+1)
 	bank := r.cfg.Bank
 	if bank == nil {
 		bank = client.NewWallet(keyOf(r.chain.id, r.cfg.Seed, "bank", 0), r.chain.prefix)
 		if err := r.askFaucet(ctx, bank.Address(), total); err != nil {
-			return err
+			return true, err
 		}
 	}
 	account, err := r.readAccount(ctx, bank.Address())
 	if err != nil {
-		return err
+		return true, err
 	}
 	if account.GetBalance() < total {
-		return fmt.Errorf("%w: %s has %d base units, %d accounts need %d; name a richer wallet, or fewer accounts, or start a new devnet",
+		return true, fmt.Errorf("%w: %s has %d base units, %d accounts need %d; name a richer wallet, or fewer accounts, or start a new devnet",
 			ErrFunds, bank.Address(), account.GetBalance(), len(outputs), total)
 	}
-	return r.pay(ctx, bank, account.GetPendingSequence(), outputs)
+	return true, r.pay(ctx, bank, account.GetPendingSequence(), outputs)
 }
 
 // pay sends the outputs in transfers with as many of them as fit.
