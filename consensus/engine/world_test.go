@@ -28,7 +28,8 @@ type world struct {
 	genesis *consensus.Genesis
 	members []*member
 	queue   []func() error
-	signed  map[string][]byte // kind, signer and round of everything on the wire: what was signed
+	give    func(req consensus.PayloadRequest, honest [][]byte) ([][]byte, error) // what requests for transactions get; nil: the truth
+	signed  map[string][]byte                                                     // kind, signer and round of everything on the wire: what was signed
 }
 
 // member is one validator. Its disks outlive its engine.
@@ -45,6 +46,7 @@ type member struct {
 	pool    *mempool.Pool
 	engine  *engine.Engine
 	fetched int
+	asked   []consensus.PayloadRequest // for transactions
 	app     app.App
 }
 
@@ -124,6 +126,13 @@ func (m *member) crash() {
 // Now is the Clock.
 func (m *member) Now() time.Time { return m.w.now }
 
+// After is part of the Clock: nothing else is going on in a world while work is done.
+func (m *member) After(time.Duration) <-chan time.Time {
+	now := make(chan time.Time)
+	close(now)
+	return now
+}
+
 func (m *member) post(task engine.Task) {
 	life := m.life
 	m.w.queue = append(m.w.queue, func() error {
@@ -169,6 +178,11 @@ func (m *member) Send(to consensus.ValidatorID, msg *consensus.Message) {
 }
 
 func (m *member) deliver(from consensus.ValidatorID, msg *consensus.Message) {
+	if msg.Compact != nil {
+		compact, err := consensus.DecodeCompactProposal(msg.Compact.Encode())
+		must(m.w.t, err)
+		msg = &consensus.Message{Sync: msg.Sync, Compact: compact}
+	}
 	life := m.life
 	m.w.queue = append(m.w.queue, func() error {
 		if !m.alive || m.life != life {
@@ -213,6 +227,21 @@ func (m *member) Fetch(_ context.Context, peer consensus.ValidatorID, req consen
 				m.fetched += len(chunk.Blocks)
 			}
 			return chunk, err
+		}
+	}
+	return nil, errUnreachable
+}
+
+// FetchTransactions is part of Transport.
+func (m *member) FetchTransactions(_ context.Context, peer consensus.ValidatorID, req consensus.PayloadRequest) ([][]byte, error) {
+	m.asked = append(m.asked, req)
+	for _, other := range m.w.members {
+		if other.id == peer && other.alive {
+			txs, err := other.store.Payload(req.Block, req.Positions, 1<<20)
+			if m.w.give != nil {
+				return m.w.give(req, txs)
+			}
+			return txs, err
 		}
 	}
 	return nil, errUnreachable

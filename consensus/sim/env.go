@@ -160,9 +160,12 @@ func (v *validator) receive(from *validator, p *parcel) {
 		w.fail("I3 certificate", "validator %d takes in a %s of %d: %s", v.i, m.Kind(), from.i, p.bad)
 	default:
 		w.trace.line(w.now, v.i, "receive", m.Kind(), " r", uint64(m.Round()), " from v", from.i)
-		contradicted := v.hear(m)
+		var contradicted []consensus.EvidenceKey
+		if v.whole(m) {
+			contradicted = v.hear(p.m)
+		}
 		if v.actor != nil {
-			v.actor.receive(from.id, m)
+			v.actor.receive(from.id, p.m)
 		}
 		v.do(task)
 		v.found(contradicted)

@@ -52,6 +52,8 @@ const (
 	fieldBatch        = protowire.Number(2) // MempoolFrame.batch
 	fieldTransactions = protowire.Number(2) // Batch.transactions
 	fieldBlocks       = protowire.Number(1) // FetchBlocksResponse.blocks
+	fieldPositions    = protowire.Number(3) // FetchTransactionsRequest.positions
+	fieldGiven        = protowire.Number(1) // FetchTransactionsResponse.transactions
 )
 
 // checkCounts refuses a message with more repeated entries than its limit, before anything is allocated for them.
@@ -68,6 +70,12 @@ func checkCounts(b []byte, m proto.Message) error {
 	case *peerv1.FetchBlocksResponse:
 		limit = MaxFetchBlocks
 		err = eachField(b, fieldBlocks, func([]byte) error { count++; return nil })
+	case *peerv1.FetchTransactionsRequest:
+		limit = maxPositions
+		count, err = countNumbers(b, fieldPositions)
+	case *peerv1.FetchTransactionsResponse:
+		limit = maxPositions
+		err = eachField(b, fieldGiven, func([]byte) error { count++; return nil })
 	}
 	switch {
 	case err != nil:
@@ -76,6 +84,34 @@ func checkCounts(b []byte, m proto.Message) error {
 		return fmt.Errorf("%d entries, at most %d are allowed", count, limit)
 	}
 	return nil
+}
+
+// countNumbers counts the numbers in a repeated field of them, packed or not: each ends in a byte below 0x80.
+func countNumbers(b []byte, want protowire.Number) (count int, err error) {
+	for len(b) > 0 {
+		number, kind, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return 0, protowire.ParseError(n)
+		}
+		b = b[n:]
+		if n = protowire.ConsumeFieldValue(number, kind, b); n < 0 {
+			return 0, protowire.ParseError(n)
+		}
+		switch {
+		case number != want:
+		case kind == protowire.VarintType:
+			count++
+		case kind == protowire.BytesType:
+			packed, _ := protowire.ConsumeBytes(b)
+			for _, c := range packed {
+				if c < 0x80 {
+					count++
+				}
+			}
+		}
+		b = b[n:]
+	}
+	return count, nil
 }
 
 // eachField calls f for each appearance of a field of bytes.

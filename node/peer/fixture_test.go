@@ -40,6 +40,7 @@ type fakeNode struct {
 	receive      func(ctx context.Context, from consensus.ValidatorID, m *consensus.Message) error
 	transactions func(ctx context.Context, from consensus.ValidatorID) error
 	chain        func(req consensus.FetchRequest, maxBlocks, maxBytes int) (*consensus.Chunk, error)
+	payload      func(block consensus.Hash, positions []uint32, maxBytes int) ([][]byte, error)
 }
 
 func newFakeNode() *fakeNode {
@@ -81,6 +82,13 @@ func (f *fakeNode) Chain(req consensus.FetchRequest, maxBlocks, maxBytes int) (*
 		return nil, fmt.Errorf("block %v: %w", req.Target.ID, storage.ErrNotFound)
 	}
 	return f.chain(req, maxBlocks, maxBytes)
+}
+
+func (f *fakeNode) Payload(block consensus.Hash, positions []uint32, maxBytes int) ([][]byte, error) {
+	if f.payload == nil {
+		return nil, fmt.Errorf("block %v: %w", block, storage.ErrNotFound)
+	}
+	return f.payload(block, positions, maxBytes)
 }
 
 // next takes the next value, or fails the test.

@@ -247,9 +247,13 @@ func (l *link) sendMessages(ctx context.Context, stream grpc.ClientStream) error
 		if !ok {
 			return ctx.Err()
 		}
-		if err := stream.SendMsg(m.frame()); err != nil {
+		frame := m.frame()
+		if err := stream.SendMsg(frame); err != nil {
 			return err
 		}
 		l.to.sent.Add(1)
+		if m.proposal {
+			l.to.proposalBytes.Add(uint64(len(frame)))
+		}
 	}
 }

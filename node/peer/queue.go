@@ -9,8 +9,9 @@ import (
 
 // outbound is a message on its way to one peer or several.
 type outbound struct {
-	frame  func() encoded // encodes at the first call, whichever peer's; safe for concurrent use
-	weight int            // bytes, roughly: the payload counts, certificates are taken at a flat rate
+	frame    func() encoded // encodes at the first call, whichever peer's; safe for concurrent use
+	weight   int            // bytes, roughly: what is of the payload counts, certificates are taken at a flat rate
+	proposal bool
 }
 
 // flatWeight stands for everything of a message but its transactions.
@@ -19,12 +20,19 @@ const flatWeight = 8 << 10
 // newOutbound leaves the encoding to the first sender, so that it does not cost the caller's time.
 func newOutbound(m *consensus.Message) outbound {
 	weight := flatWeight
-	if m.Proposal != nil {
+	switch {
+	case m.Compact != nil:
+		for _, part := range m.Compact.Parts {
+			weight += max(consensus.HashSize, len(part.Body))
+		}
+	case m.Proposal != nil:
 		for _, tx := range m.Proposal.Block.Payload {
 			weight += len(tx)
 		}
 	}
-	return outbound{frame: sync.OnceValue(func() encoded { return encodeMessage(m) }), weight: weight}
+	return outbound{
+		frame: sync.OnceValue(func() encoded { return encodeMessage(m) }), weight: weight, proposal: m.Kind() == "proposal",
+	}
 }
 
 // queue is the consensus messages that wait for one peer: a ring that drops the oldest when it is full. It takes nothing

@@ -24,6 +24,12 @@ type Status struct {
 	Received  uint64    // consensus messages that could be read, valid or not
 	Dropped   uint64    // consensus messages that were not sent: the queue was full, or the peer was not connected
 	Score     float64   // of faults; it shrinks with time
+
+	// What of blocks crossed the link to the peer, and from it: without what is shared, in bytes.
+	ProposalBytes uint64 // frames of proposals given to the connection
+	GivenBytes    uint64 // transactions of our proposals that the peer fetched
+	FetchedBytes  uint64 // transactions of its proposals that we fetched
+	Fetched       uint64 // their number
 }
 
 // remote is what we know and hold of a peer. Safe for concurrent use.
@@ -36,7 +42,8 @@ type remote struct {
 	bulk    atomic.Pointer[grpc.ClientConn] // for our fetches; nil while it is down
 	score   score
 
-	sent, received, dropped atomic.Uint64
+	sent, received, dropped                         atomic.Uint64
+	proposalBytes, givenBytes, fetchedBytes, bodies atomic.Uint64
 
 	mu        sync.Mutex
 	connected bool
@@ -123,6 +130,8 @@ func (r *remote) status(now time.Time) Status {
 		ID: r.ID, Name: r.Name, Address: r.Address,
 		Connected: r.connected, Inbound: r.inbound[consensusChannel] != nil, Since: r.since,
 		Sent: r.sent.Load(), Received: r.received.Load(), Dropped: r.dropped.Load(), Score: score,
+		ProposalBytes: r.proposalBytes.Load(), GivenBytes: r.givenBytes.Load(),
+		FetchedBytes: r.fetchedBytes.Load(), Fetched: r.bodies.Load(),
 	}
 	if r.lastError != nil {
 		s.LastError = r.lastError.Error()
