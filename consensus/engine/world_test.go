@@ -28,26 +28,29 @@ type world struct {
 	genesis *consensus.Genesis
 	members []*member
 	queue   []func() error
+	bodies  int                                                                   // transactions that rode inline
+	named   int                                                                   // and those left out
 	give    func(req consensus.PayloadRequest, honest [][]byte) ([][]byte, error) // what requests for transactions get; nil: the truth
 	signed  map[string][]byte                                                     // kind, signer and round of everything on the wire: what was signed
 }
 
 // member is one validator. Its disks outlive its engine.
 type member struct {
-	w       *world
-	i       int
-	id      consensus.ValidatorID
-	signer  consensusSigner
-	kv      *storagetest.Memory
-	disk    *storagetest.Disk
-	alive   bool
-	life    int // counts restarts: work of an earlier life is dropped
-	store   *storage.Store
-	pool    *mempool.Pool
-	engine  *engine.Engine
-	fetched int
-	asked   []consensus.PayloadRequest // for transactions
-	app     app.App
+	w        *world
+	i        int
+	id       consensus.ValidatorID
+	signer   consensusSigner
+	kv       *storagetest.Memory
+	disk     *storagetest.Disk
+	alive    bool
+	life     int // counts restarts: work of an earlier life is dropped
+	store    *storage.Store
+	pool     *mempool.Pool
+	engine   *engine.Engine
+	fetched  int
+	asked    []consensus.PayloadRequest // for transactions
+	rejected int                        // proposals
+	app      app.App
 }
 
 type consensusSigner = consensustest.FastSigner
@@ -94,7 +97,7 @@ func (m *member) start() {
 	record, err := storage.OpenSafetyRecordIn(m.disk, m.identity())
 	must(t, err)
 	m.store, m.alive = store, true
-	m.pool = mempool.New(mempool.Config{App: counter.Counter{}, State: store.State, Now: func() time.Time { return m.w.now }})
+	m.pool = mempool.New(mempool.Config{App: m.app, State: store.State, Now: func() time.Time { return m.w.now }})
 	verifier := &consensus.Verifier{
 		Domain: m.w.genesis.Domain(), Set: m.w.genesis.Validators, Genesis: store.Genesis(), Scheme: consensustest.FastScheme{},
 	}
@@ -104,7 +107,7 @@ func (m *member) start() {
 		Timing:   core.DefaultTiming(), Room: mempool.Room{Transactions: 100, Bytes: 1 << 20}, FetchTimeout: time.Second,
 	}, engine.Env{
 		Clock: m, Async: m, Transport: m, Signer: m.signer, Safety: record, Store: store, App: m.app, Pool: m.pool,
-		Observer: engine.Observer{Note: func(time.Time, core.Note) {}, Stage: func(engine.Stage) {}},
+		Observer: engine.Observer{Note: m.note, Stage: func(engine.Stage) {}},
 	})
 	must(t, err)
 	for _, other := range m.w.members {
@@ -179,6 +182,13 @@ func (m *member) Send(to consensus.ValidatorID, msg *consensus.Message) {
 
 func (m *member) deliver(from consensus.ValidatorID, msg *consensus.Message) {
 	if msg.Compact != nil {
+		for _, part := range msg.Compact.Parts {
+			if part.Body != nil {
+				m.w.bodies++
+			} else {
+				m.w.named++
+			}
+		}
 		compact, err := consensus.DecodeCompactProposal(msg.Compact.Encode())
 		must(m.w.t, err)
 		msg = &consensus.Message{Sync: msg.Sync, Compact: compact}
