@@ -106,7 +106,7 @@ func TestPoolIsAwaited(t *testing.T) {
 				if test.missing == 0 && string(r.bodies[1]) != string(tx) {
 					t.Errorf("it found %q", r.bodies[1])
 				}
-				time.Sleep(test.arrives) // in the bubble, so that nothing is left in it
+				<-time.After(test.arrives) // nothing is left in the bubble
 			})
 		})
 	}

@@ -48,7 +48,7 @@ func (l *wireLog) compact(v *validator, m *consensus.Message) {
 		l.w.fail("P45 compact proposal", "validator %d sends the whole of %v", v.i, p.Block)
 	}
 	same := c.ID() == p.Block.ID() && c.Signature == p.Signature && c.TC == p.TC && c.QC == p.Block.QC &&
-		string(c.Header.Failed) == string(p.Block.Failed) && len(c.Parts) == len(p.Block.Payload)
+		string(c.Failed) == string(p.Block.Failed) && len(c.Parts) == len(p.Block.Payload)
 	for i := 0; same && i < len(c.Parts); i++ {
 		tx := p.Block.Payload[i]
 		same = c.Parts[i].Hash == sha256.Sum256(tx) && (c.Parts[i].Body == nil || string(c.Parts[i].Body) == string(tx))

@@ -265,6 +265,15 @@ func (c *cluster) proposal(round consensus.Round, size int) *consensus.Message {
 	return &consensus.Message{Sync: c.syncInfo(), Proposal: c.committee.Proposal(b, nil)}
 }
 
+// compact returns a proposal of a round as it is sent: both forms, of which the compact one travels, with nothing inline
+// that is longer than 10 bytes.
+func (c *cluster) compact(round consensus.Round, txs ...string) *consensus.Message {
+	p := c.committee.Proposal(c.committee.Block(c.committee.GenesisQC(), round, nil, txs...), nil)
+	return &consensus.Message{
+		Sync: c.syncInfo(), Proposal: p, Compact: p.Compact(func(tx []byte) bool { return len(tx) <= 10 }),
+	}
+}
+
 // intruder is a connection to a member that says what the test wants, with any key.
 type intruder struct {
 	t     testing.TB

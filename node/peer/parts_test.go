@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,8 +97,14 @@ func TestMessageIsEncodedOncePerBroadcast(t *testing.T) {
 	if first, second := out.frame(), out.frame(); &first[0] != &second[0] {
 		t.Error("encoded twice")
 	}
-	if out.weight != flatWeight+1000 {
-		t.Errorf("weight %d", out.weight)
+	if out.weight != flatWeight+1000 || !out.proposal {
+		t.Errorf("weight %d, a proposal: %v", out.weight, out.proposal)
+	}
+	if out := newOutbound(c.compact(1, "short", strings.Repeat("x", 1000))); out.weight != flatWeight+2*consensus.HashSize || !out.proposal {
+		t.Errorf("compact: weight %d, a proposal: %v", out.weight, out.proposal)
+	}
+	if newOutbound(c.vote(0, 1)).proposal {
+		t.Error("a vote is no proposal")
 	}
 	// The codec sends those very bytes.
 	data, err := newCodec().Marshal(out.frame())

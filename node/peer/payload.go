@@ -67,18 +67,28 @@ func (s server) FetchTransactions(ctx context.Context, in *peerv1.FetchTransacti
 		return nil, err
 	}
 	defer done()
-	switch {
-	case string(in.GenesisHash) != string(s.net.cfg.Genesis[:]):
-		return nil, status.Errorf(codes.FailedPrecondition, "genesis hash: ours is %v", s.net.cfg.Genesis)
-	case len(in.BlockId) != consensus.HashSize:
-		return nil, status.Errorf(codes.InvalidArgument, "block id of %d bytes, want %d", len(in.BlockId), consensus.HashSize)
-	case len(in.Positions) == 0:
-		return nil, status.Error(codes.InvalidArgument, "no positions")
+	block, err := s.net.readPayloadRequest(in)
+	if err != nil {
+		return nil, err
 	}
-	txs, err := s.net.node.Payload(consensus.Hash(in.BlockId), in.Positions, consensus.MaxBlockBytes)
+	txs, err := s.net.node.Payload(block, in.Positions, consensus.MaxBlockBytes)
 	if err != nil {
 		return nil, unserved(err)
 	}
 	from.givenBytes.Add(sizeOf(txs))
 	return &peerv1.FetchTransactionsResponse{Transactions: txs}, nil
+}
+
+// readPayloadRequest checks a request, all but which positions there are; the error is a status. The codec has counted
+// the positions.
+func (n *Network) readPayloadRequest(in *peerv1.FetchTransactionsRequest) (block consensus.Hash, err error) {
+	switch {
+	case string(in.GenesisHash) != string(n.cfg.Genesis[:]):
+		return block, status.Errorf(codes.FailedPrecondition, "genesis hash: ours is %v", n.cfg.Genesis)
+	case len(in.BlockId) != consensus.HashSize:
+		return block, status.Errorf(codes.InvalidArgument, "block id of %d bytes, want %d", len(in.BlockId), consensus.HashSize)
+	case len(in.Positions) == 0:
+		return block, status.Error(codes.InvalidArgument, "no positions")
+	}
+	return consensus.Hash(in.BlockId), nil
 }
