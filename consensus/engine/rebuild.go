@@ -16,9 +16,10 @@ const (
 	// MaxRebuilds is how many proposals of one sender may wait for transactions at a time. One of a higher round takes the
 	// place of the lowest, any other is dropped.
 	MaxRebuilds = 2
-	// rebuildShare is the part of a round's time that a rebuild may take: 1/rebuildShare. A proposal that is fetched and
-	// voted for takes four one-way delays, of which the fetch is two. As rounds grow while nothing commits, so does this.
-	rebuildShare = 2
+	// RebuildShare is the part of a round's time that a rebuild may take: 1/RebuildShare. A proposal that is fetched and
+	// voted for takes four one-way delays, of which the fetch is two. As rounds grow while nothing commits, so does this:
+	// else a network as slow as the shortest round could keep blocks from being voted for, for ever.
+	RebuildShare = 2
 	// poolPatience is how long a rebuild waits for the pool before it asks the sender: what is shared at the same time as
 	// it is proposed arrives on another stream, and is admitted, within that. At most the quarter of the rebuild's time.
 	poolPatience = 10 * time.Millisecond
@@ -104,7 +105,7 @@ func (e *Engine) rebuild(r *rebuild) error {
 		e.observe([]core.Note{core.MessageDropped{Kind: "proposal", From: r.from, Round: c.Round, Reason: reason}})
 		return nil
 	}
-	within := e.duration / rebuildShare
+	within := e.duration / RebuildShare
 	e.env.Async.Go(func(ctx context.Context) Task {
 		p, err := e.gather(ctx, r, within)
 		return func(e *Engine) error {

@@ -311,3 +311,23 @@ func (m *member) note(_ time.Time, n core.Note) {
 		m.rejected++
 	}
 }
+
+// TestRebuildTimeGrows: while nothing commits, rounds grow and what a rebuild may take grows with them. With transactions
+// that two of four never get nothing is certified.
+func TestRebuildTimeGrows(t *testing.T) {
+	w := newPaddedWorld(t, consensus.TwoChain)
+	w.give = func(consensus.PayloadRequest, [][]byte) ([][]byte, error) { return nil, errUnreachable }
+	w.add(paddedTx("a", 0, 200), w.members[:2]...)
+	w.runFor(2 * time.Minute)
+	last := w.members[3]
+	if len(last.asked) < 5 {
+		t.Fatalf("asked %d times in two minutes", len(last.asked))
+	}
+	base := core.DefaultTiming().Base
+	if last.within > core.DefaultTiming().Cap/engine.RebuildShare || last.within < 2*base {
+		t.Errorf("in rounds of %v a rebuild may take %v", core.DefaultTiming().Cap, last.within)
+	}
+	w.give = nil
+	w.run("a commit once they are given", w.everyLiving("a", 1))
+	w.checkAgreement()
+}

@@ -49,6 +49,7 @@ type member struct {
 	engine   *engine.Engine
 	fetched  int
 	asked    []consensus.PayloadRequest // for transactions
+	within   time.Duration              // that the last one had left, of real time
 	rejected int                        // proposals
 	app      app.App
 }
@@ -243,8 +244,11 @@ func (m *member) Fetch(_ context.Context, peer consensus.ValidatorID, req consen
 }
 
 // FetchTransactions is part of Transport.
-func (m *member) FetchTransactions(_ context.Context, peer consensus.ValidatorID, req consensus.PayloadRequest) ([][]byte, error) {
+func (m *member) FetchTransactions(ctx context.Context, peer consensus.ValidatorID, req consensus.PayloadRequest) ([][]byte, error) {
 	m.asked = append(m.asked, req)
+	if deadline, ok := ctx.Deadline(); ok {
+		m.within = time.Until(deadline)
+	}
 	for _, other := range m.w.members {
 		if other.id == peer && other.alive {
 			txs, err := other.store.Payload(req.Block, req.Positions, 1<<20)

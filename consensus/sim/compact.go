@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/consensus/engine"
 )
 
 // After is part of the Clock: what waits for it is late already, for Go runs later than it was asked to.
@@ -60,10 +61,10 @@ func (l *wireLog) compact(v *validator, m *consensus.Message) {
 
 var errWithheld = errors.New("sim: no answer in time")
 
-// FetchTransactions is part of Transport. It takes its time like Fetch, and no more than half of the shortest round.
+// FetchTransactions is part of Transport. It takes its time like Fetch, and no more than a rebuild may.
 func (v *validator) FetchTransactions(_ context.Context, peer consensus.ValidatorID, req consensus.PayloadRequest) ([][]byte, error) {
 	w, other := v.w, v.reachable(peer)
-	within := w.knobs.timing.Base / 2
+	within := v.roundTime / engine.RebuildShare
 	if other == nil || w.chance(w.net.links[v.i][other.i].knobs.loss) {
 		w.reach("transactions not given")
 		v.fetchWait = within

@@ -245,6 +245,7 @@ func (v *validator) observe(n core.Note) {
 	w.lasso.observe(v, n)
 	switch n := n.(type) {
 	case core.RoundEntered:
+		v.roundTime = n.Duration
 		w.trace.line(w.now, v.i, "round", uint64(n.Round), " by ", n.Reason)
 	case core.QCFormed:
 		w.reach("QC formed")

@@ -47,6 +47,7 @@ type validator struct {
 	timerAt   time.Time     // for which an entry is queued
 	commitsTo time.Duration // when the commits given so far are done
 	fetchWait time.Duration // what the fetch under way takes
+	roundTime time.Duration // the duration of its round
 	cursors   []mempool.Cursor
 }
 
@@ -91,6 +92,7 @@ func (v *validator) start() {
 	v.life++
 	v.alive, v.starting, v.dying, v.dyingAll = true, true, false, false
 	v.timerAt, v.commitsTo, v.engine, v.heard = time.Time{}, 0, nil, newHearing()
+	v.roundTime = v.w.knobs.timing.Base
 	v.cursors = make([]mempool.Cursor, len(v.w.validators))
 	v.w.trace.line(v.w.now, v.i, "start", v.life)
 	err := v.open()
