@@ -29,7 +29,7 @@ func (s *Store) Chain(req consensus.FetchRequest, maxBlocks, maxBytes int) (*con
 	})
 }
 
-// Payload answers a peer that lacks transactions of a proposed block: those at the positions, in their order, as many of
+// Payload answers a peer that lacks transactions of a proposed block (P48): those at the positions, in their order, as many of
 // the first as maxBytes have room for but always at least one. A block counts as proposed from its Save on, that is before
 // its proposal leaves, over restarts, and once it is committed; until a commit of another one decides against it.
 //

@@ -28,7 +28,7 @@ const (
 // ridesInline is the one rule for what of a proposal travels with it.
 func ridesInline(tx []byte) bool { return len(tx) <= InlineMax }
 
-// rebuild is a compact proposal of which we lack transactions.
+// rebuild is a compact proposal of which we lack transactions (P47).
 type rebuild struct {
 	from    consensus.ValidatorID
 	compact consensus.Verified[*consensus.CompactProposal]
@@ -40,7 +40,7 @@ type rebuild struct {
 	drop    context.CancelFunc
 }
 
-// verifyCompact checks a compact proposal and looks for its transactions in the pool. When all are there it is a proposal
+// verifyCompact checks a compact proposal (P46) and looks for its transactions in the pool. When all are there it is a proposal
 // like any other; else its Task begins a rebuild.
 func (e *Engine) verifyCompact(from consensus.ValidatorID, c *consensus.CompactProposal, sync consensus.Verified[*consensus.SyncInfo]) (Task, error) {
 	compact, err := e.cfg.Verifier.CompactProposal(c)

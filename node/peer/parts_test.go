@@ -299,7 +299,7 @@ func TestDoorForgetsWhatClosed(t *testing.T) {
 
 func FuzzFrame(f *testing.F) {
 	c := newCluster(f, 2)
-	for _, m := range []*consensus.Message{c.vote(0, 1), c.proposal(1, 10), {Sync: c.syncInfo()}} {
+	for _, m := range []*consensus.Message{c.vote(0, 1), c.proposal(1, 10), c.compact(1, "short", "longer than ten"), {Sync: c.syncInfo()}} {
 		f.Add([]byte(encodeMessage(m)))
 	}
 	f.Add([]byte(encodeTransactions([][]byte{{1}, {2}})))

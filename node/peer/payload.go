@@ -60,7 +60,7 @@ func sizeOf(txs [][]byte) (n uint64) {
 	return n
 }
 
-// FetchTransactions is part of the protocol.
+// FetchTransactions is part of the protocol (P48).
 func (s server) FetchTransactions(ctx context.Context, in *peerv1.FetchTransactionsRequest) (*peerv1.FetchTransactionsResponse, error) {
 	from, done, err := s.serve(ctx)
 	if err != nil {

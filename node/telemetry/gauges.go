@@ -39,6 +39,9 @@ func (t *Telemetry) RegisterPeers(peers func() []peer.Status) error {
 	sent := m.observedCounter(described{"cairn_peer_messages_sent", "Consensus messages given to the connection."})
 	received := m.observedCounter(described{"cairn_peer_messages_received", "Consensus messages that could be read."})
 	dropped := m.observedCounter(described{"cairn_peer_messages_dropped", "Consensus messages that were not sent: the queue was full, or the peer away."})
+	proposals := m.observedCounter(described{"cairn_peer_proposal_bytes", "Bytes of proposals given to the connection."})
+	given := m.observedCounter(described{"cairn_peer_given_bytes", "Bytes of transactions of our proposals that the peer lacked and fetched."})
+	fetched := m.observedCounter(described{"cairn_peer_fetched_bytes", "Bytes of transactions of its proposals that we lacked and fetched."})
 	labels := make(map[consensus.ValidatorID]metric.ObserveOption, len(t.names))
 	for id, name := range t.names {
 		labels[id] = metric.WithAttributeSet(attribute.NewSet(attribute.String("peer", name)))
@@ -59,9 +62,12 @@ func (t *Telemetry) RegisterPeers(peers func() []peer.Status) error {
 			o.ObserveInt64(sent, int64(p.Sent), label)
 			o.ObserveInt64(received, int64(p.Received), label)
 			o.ObserveInt64(dropped, int64(p.Dropped), label)
+			o.ObserveInt64(proposals, int64(p.ProposalBytes), label)
+			o.ObserveInt64(given, int64(p.GivenBytes), label)
+			o.ObserveInt64(fetched, int64(p.FetchedBytes), label)
 		}
 		o.ObserveInt64(connected, n)
-	}, connected, up, sent, received, dropped)
+	}, connected, up, sent, received, dropped, proposals, given, fetched)
 }
 
 // RegisterStore shows the height of the newest block that is durable and can be read.

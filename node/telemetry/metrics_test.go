@@ -98,7 +98,7 @@ func registerAll(t *testing.T, c *consensustest.Committee, tel *Telemetry) {
 		}),
 		tel.RegisterPeers(func() []peer.Status {
 			return []peer.Status{
-				{ID: c.ID(1), Connected: true, Sent: 11, Received: 12, Dropped: 13}, {ID: c.ID(2)},
+				{ID: c.ID(1), Connected: true, Sent: 11, Received: 12, Dropped: 13, ProposalBytes: 700, GivenBytes: 30, FetchedBytes: 20}, {ID: c.ID(2)},
 				{ID: consensus.ValidatorID{1}, Connected: true}, // not of the set
 			}
 		}),
@@ -185,6 +185,9 @@ func TestMetricsOfRounds(t *testing.T) {
 		`cairn_peer_connected{peer="b"}`:               1,
 		`cairn_peer_connected{peer="c"}`:               0,
 		`cairn_peer_messages_dropped_total{peer="b"}`:  13,
+		`cairn_peer_proposal_bytes_total{peer="b"}`:    700,
+		`cairn_peer_given_bytes_total{peer="b"}`:       30,
+		`cairn_peer_fetched_bytes_total{peer="b"}`:     20,
 		`cairn_store_height`:                           41,
 		`cairn_tree_blocks`:                            3,
 		`cairn_last_voted_round`:                       9,
