@@ -13,7 +13,8 @@ import (
 var targets = map[string]string{
 	"block info": "FuzzDecodeBlockInfo", "block": "FuzzDecodeBlock", "vote": "FuzzDecodeVote", "quorum certificate": "FuzzDecodeQC",
 	"timeout certificate": "FuzzDecodeTC", "timeout": "FuzzDecodeTimeout", "proposal": "FuzzDecodeProposal",
-	"sync info": "FuzzDecodeSyncInfo", "evidence": "FuzzEvidence", "history": "FuzzDecodeHistory",
+	"compact proposal": "FuzzDecodeCompactProposal",
+	"sync info":        "FuzzDecodeSyncInfo", "evidence": "FuzzEvidence", "history": "FuzzDecodeHistory",
 }
 
 // TestDecodersAllocateLittle: a false count or length in a message costs its receiver no more memory than a true one.
@@ -45,6 +46,10 @@ func largest() map[string][][]byte {
 		"timeout certificate": {tc.Encode()},
 		"timeout":             {(&consensus.Timeout{QC: qc, TC: tc}).Encode()},
 		"proposal":            {(&consensus.Proposal{Block: empty, TC: tc}).Encode()},
-		"sync info":           {(&consensus.SyncInfo{HighQC: qc, CommitQC: qc, TC: tc}).Encode()},
+		"compact proposal": {
+			(&consensus.Proposal{Block: empty, TC: tc}).Compact(everything).Encode(),
+			(&consensus.Proposal{Block: empty, TC: tc}).Compact(nothing).Encode(),
+		},
+		"sync info": {(&consensus.SyncInfo{HighQC: qc, CommitQC: qc, TC: tc}).Encode()},
 	}
 }

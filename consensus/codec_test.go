@@ -66,6 +66,8 @@ func codecs() []codec {
 		codecOf("timeout certificate", (*consensus.TC).Encode, consensus.DecodeTC, tc, c.TC(1, genesis, genesis, genesis)),
 		codecOf("timeout", (*consensus.Timeout).Encode, consensus.DecodeTimeout, timeout, withVote),
 		codecOf("proposal", (*consensus.Proposal).Encode, consensus.DecodeProposal, c.Proposal(b1, nil), c.Proposal(b4, tc)),
+		codecOf("compact proposal", (*consensus.CompactProposal).Encode, consensus.DecodeCompactProposal,
+			c.Proposal(b1, nil).Compact(tiny), c.Proposal(b4, tc).Compact(nothing), c.Proposal(b1, nil).Compact(everything)),
 		codecOf("sync info", (*consensus.SyncInfo).Encode, consensus.DecodeSyncInfo,
 			&consensus.SyncInfo{HighQC: genesis}, &consensus.SyncInfo{HighQC: qc4, CommitQC: qc1, TC: tc}),
 		codecOf("evidence", (*consensus.Evidence).Encode, consensus.DecodeEvidence, evidenceOf(c)...),

@@ -31,15 +31,16 @@ func fuzz(f *testing.F, name string) {
 	f.Fatalf("no codec %q", name)
 }
 
-func FuzzDecodeBlockInfo(f *testing.F) { fuzz(f, "block info") }
-func FuzzDecodeBlock(f *testing.F)     { fuzz(f, "block") }
-func FuzzDecodeVote(f *testing.F)      { fuzz(f, "vote") }
-func FuzzDecodeQC(f *testing.F)        { fuzz(f, "quorum certificate") }
-func FuzzDecodeTC(f *testing.F)        { fuzz(f, "timeout certificate") }
-func FuzzDecodeTimeout(f *testing.F)   { fuzz(f, "timeout") }
-func FuzzDecodeProposal(f *testing.F)  { fuzz(f, "proposal") }
-func FuzzDecodeSyncInfo(f *testing.F)  { fuzz(f, "sync info") }
-func FuzzDecodeHistory(f *testing.F)   { fuzz(f, "history") }
+func FuzzDecodeBlockInfo(f *testing.F)       { fuzz(f, "block info") }
+func FuzzDecodeBlock(f *testing.F)           { fuzz(f, "block") }
+func FuzzDecodeVote(f *testing.F)            { fuzz(f, "vote") }
+func FuzzDecodeQC(f *testing.F)              { fuzz(f, "quorum certificate") }
+func FuzzDecodeTC(f *testing.F)              { fuzz(f, "timeout certificate") }
+func FuzzDecodeTimeout(f *testing.F)         { fuzz(f, "timeout") }
+func FuzzDecodeProposal(f *testing.F)        { fuzz(f, "proposal") }
+func FuzzDecodeSyncInfo(f *testing.F)        { fuzz(f, "sync info") }
+func FuzzDecodeCompactProposal(f *testing.F) { fuzz(f, "compact proposal") }
+func FuzzDecodeHistory(f *testing.F)         { fuzz(f, "history") }
 
 // FuzzParseText: a hash, a validator id and a commit rule each have one text.
 func FuzzParseText(f *testing.F) {

@@ -72,6 +72,8 @@ func TestGolden(t *testing.T) {
 		"encoded-tc":             tc.Encode(),
 		"encoded-timeout":        c.Timeout(1, 4, qc, tc).Encode(),
 		"encoded-proposal":       c.Proposal(b4, tc).Encode(),
+		"encoded-compact":        c.Proposal(b4, tc).Compact(nothing).Encode(),
+		"encoded-compact-inline": c.Proposal(b4, tc).Compact(everything).Encode(),
 		"encoded-evidence":       evidenceOf(c)[1].Encode(),
 		"evidence-id":            hash(evidenceOf(c)[1].ID()),
 		"encoded-sync-info":      (&consensus.SyncInfo{HighQC: qc, TC: tc}).Encode(),

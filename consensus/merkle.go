@@ -33,13 +33,17 @@ func MerkleRoot(leaves [][]byte) Hash {
 // PayloadRoot is the MerkleRoot over the SHA-256 of each transaction as carried, signature included (P6).
 func PayloadRoot(payload [][]byte) Hash {
 	level := make([]Hash, len(payload))
-	leaf := [1 + HashSize]byte{leafPrefix}
 	for i, tx := range payload {
-		sum := sha256.Sum256(tx)
-		copy(leaf[1:], sum[:])
-		level[i] = sha256.Sum256(leaf[:])
+		level[i] = payloadLeaf(sha256.Sum256(tx))
 	}
 	return fold(level)
+}
+
+// payloadLeaf is the leaf hash of a transaction with this SHA-256.
+func payloadLeaf(sum Hash) Hash {
+	leaf := [1 + HashSize]byte{leafPrefix}
+	copy(leaf[1:], sum[:])
+	return sha256.Sum256(leaf[:])
 }
 
 // fold takes the hashes of the leaves, which it overwrites, to the tree head: level by level, the odd one at the end

@@ -4,14 +4,17 @@ package consensus
 type Message struct {
 	Sync     *SyncInfo
 	Proposal *Proposal
-	Vote     *Vote
-	Timeout  *Timeout
+	// Compact is the form in which the proposal travels, when that is not the whole one. Whoever sends has both; what
+	// arrives has Compact alone (P45).
+	Compact *CompactProposal
+	Vote    *Vote
+	Timeout *Timeout
 }
 
 // Kind names what the message carries: "proposal", "vote", "timeout" or "sync_info".
 func (m *Message) Kind() string {
 	switch {
-	case m.Proposal != nil:
+	case m.Proposal != nil, m.Compact != nil:
 		return "proposal"
 	case m.Vote != nil:
 		return "vote"
@@ -26,6 +29,8 @@ func (m *Message) Round() Round {
 	switch {
 	case m.Proposal != nil:
 		return m.Proposal.Block.Round
+	case m.Compact != nil:
+		return m.Compact.Round
 	case m.Vote != nil:
 		return m.Vote.Round()
 	case m.Timeout != nil:

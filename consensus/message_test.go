@@ -271,12 +271,16 @@ func TestMessageKind(t *testing.T) {
 	for kind, m := range map[string]*consensus.Message{
 		"proposal":  {Sync: sync, Proposal: w.Proposal(w.b[2], nil)},
 		"vote":      {Sync: sync, Vote: w.Vote(0, w.Data(w.b[2]))},
+		"compact":   {Sync: sync, Compact: w.Proposal(w.b[2], nil).Compact(nothing)},
 		"timeout":   {Sync: sync, Timeout: w.Timeout(0, 3, w.qc[2], nil)},
 		"sync_info": {Sync: sync},
 	} {
 		round := consensus.Round(3)
 		if kind == "sync_info" {
 			round = 2
+		}
+		if kind == "compact" { // it is a proposal
+			kind = "proposal"
 		}
 		if m.Kind() != kind || m.Round() != round {
 			t.Errorf("%s of round %d calls itself %s of round %d", kind, round, m.Kind(), m.Round())

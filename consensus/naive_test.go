@@ -1,6 +1,7 @@
 package consensus_test
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 
 	"github.com/cairnchain/cairn/consensus"
@@ -120,6 +121,21 @@ func (n naive) proposal(p *consensus.Proposal) bool {
 	id := p.Block.ID()
 	_, ok := n.signature(p.Block.Proposer, append(prefix(n.c.Domain, "cairn/proposal/v1"), id[:]...), p.Signature)
 	return ok && n.link(p.Block) && n.justified(p.Block.Round, p.Block.QC, p.TC)
+}
+
+// compact: a proposal whose parts make, by the reference implementation of RFC 6962, the root that the header names.
+func (n naive) compact(c *consensus.CompactProposal) bool {
+	var leaves [][]byte
+	for _, part := range c.Parts {
+		hash := part.Hash
+		if part.Body != nil {
+			hash = sha256.Sum256(part.Body)
+		}
+		leaves = append(leaves, hash[:])
+	}
+	id := c.ID()
+	_, ok := n.signature(c.Proposer, append(prefix(n.c.Domain, "cairn/proposal/v1"), id[:]...), c.Signature)
+	return ok && consensus.MerkleRoot(leaves) == c.PayloadRoot && n.link(c.Outline()) && n.justified(c.Round, c.QC, c.TC)
 }
 
 func (n naive) syncInfo(s *consensus.SyncInfo) bool {

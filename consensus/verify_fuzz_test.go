@@ -1,6 +1,7 @@
 package consensus_test
 
 import (
+	"crypto/sha256"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -41,6 +42,7 @@ func verifiers() map[string]func(*stage) trial {
 		"TC":        (*stage).tryTC,
 		"timeout":   (*stage).tryTimeout,
 		"proposal":  (*stage).tryProposal,
+		"compact":   (*stage).tryCompact,
 		"sync info": (*stage).trySyncInfo,
 		"chunk":     (*stage).tryChunk,
 	}
@@ -194,8 +196,45 @@ func (st *stage) lieBlock(b *consensus.Block) *consensus.Block {
 }
 
 func (st *stage) tryProposal() trial {
+	p := st.proposal()
+	return tried(p, naive{st.c}.proposal(p), func(by *consensus.Verifier, p *consensus.Proposal) error { _, err := by.Proposal(p); return err },
+		(*consensus.Proposal).Encode, consensus.DecodeProposal)
+}
+
+// tryCompact compacts a proposal, true or not, and lies about its parts; those inline are hashed as a receiver does.
+func (st *stage) tryCompact() trial {
+	whole := st.proposal()
+	which := st.draw(4)
+	c := whole.Compact(func(tx []byte) bool { return which == 0 || which == 1 && string(tx) == "x" })
+	for range st.lies() {
+		at := st.draw(max(1, len(c.Parts)))
+		switch kind := st.draw(6); {
+		case kind == 0:
+			c.Parts = append(c.Parts, consensus.Part{Hash: sha256.Sum256(nil), Body: []byte{}})
+		case len(c.Parts) == 0:
+		case kind == 1:
+			c.Parts = slices.Delete(c.Parts, at, at+1)
+		case kind == 2:
+			c.Parts[at] = consensus.Part{Hash: sha256.Sum256([]byte("z")), Body: []byte("z")}
+		case kind == 3:
+			c.Parts[at].Body = nil
+			st.bytes(c.Parts[at].Hash[:], whole.Block.PayloadRoot[:])
+		case kind == 4:
+			c.Parts[at], c.Parts[0] = c.Parts[0], c.Parts[at]
+		case kind == 5:
+			c.Parts[at].Body = nil // named by its hash is as good
+		}
+	}
+	return tried(c, naive{st.c}.compact(c), func(by *consensus.Verifier, c *consensus.CompactProposal) error {
+		_, err := by.CompactProposal(c)
+		return err
+	}, (*consensus.CompactProposal).Encode, consensus.DecodeCompactProposal)
+}
+
+// proposal is one that is right, or has lies in its block, its signature or beside them.
+func (st *stage) proposal() *consensus.Proposal {
 	round, qc, tc := st.reason()
-	p := &consensus.Proposal{Block: st.c.Block(qc, round, nil, "x"), TC: tc}
+	p := &consensus.Proposal{Block: st.c.Block(qc, round, nil, "x", "yy", "z"), TC: tc}
 	for range st.lies() {
 		p.Block = st.lieBlock(p.Block)
 	}
@@ -217,8 +256,7 @@ func (st *stage) tryProposal() trial {
 			p.Signature = st.otherKind(member, st.c.Data(st.blocks[0]))
 		}
 	}
-	return tried(p, naive{st.c}.proposal(p), func(by *consensus.Verifier, p *consensus.Proposal) error { _, err := by.Proposal(p); return err },
-		(*consensus.Proposal).Encode, consensus.DecodeProposal)
+	return p
 }
 
 func (st *stage) trySyncInfo() trial {
@@ -356,10 +394,11 @@ func fuzzVerifier(f *testing.F, name string) {
 	f.Fuzz(func(t *testing.T, raw []byte) { _ = play(t, raw, strangers, try) })
 }
 
-func FuzzVerifyVote(f *testing.F)     { fuzzVerifier(f, "vote") }
-func FuzzVerifyQC(f *testing.F)       { fuzzVerifier(f, "QC") }
-func FuzzVerifyTC(f *testing.F)       { fuzzVerifier(f, "TC") }
-func FuzzVerifyTimeout(f *testing.F)  { fuzzVerifier(f, "timeout") }
-func FuzzVerifyProposal(f *testing.F) { fuzzVerifier(f, "proposal") }
-func FuzzVerifySyncInfo(f *testing.F) { fuzzVerifier(f, "sync info") }
-func FuzzVerifyChunk(f *testing.F)    { fuzzVerifier(f, "chunk") }
+func FuzzVerifyVote(f *testing.F)            { fuzzVerifier(f, "vote") }
+func FuzzVerifyQC(f *testing.F)              { fuzzVerifier(f, "QC") }
+func FuzzVerifyTC(f *testing.F)              { fuzzVerifier(f, "TC") }
+func FuzzVerifyTimeout(f *testing.F)         { fuzzVerifier(f, "timeout") }
+func FuzzVerifyProposal(f *testing.F)        { fuzzVerifier(f, "proposal") }
+func FuzzVerifyCompactProposal(f *testing.F) { fuzzVerifier(f, "compact") }
+func FuzzVerifySyncInfo(f *testing.F)        { fuzzVerifier(f, "sync info") }
+func FuzzVerifyChunk(f *testing.F)           { fuzzVerifier(f, "chunk") }

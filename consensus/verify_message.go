@@ -9,20 +9,39 @@ import (
 // Proposal checks what needs no block tree: epoch, the leader's signature, the QC and its round, and that a TC is
 // there if and only if it must be (P16). Who leads the round, and the parent, are checked by the core.
 func (v *Verifier) Proposal(p *Proposal) (Verified[*Proposal], error) {
-	b := p.Block
-	if b.Epoch != v.Domain.Epoch {
-		return Verified[*Proposal]{}, fmt.Errorf("proposal %v of epoch %d: %w", b, b.Epoch, ErrWrongEpoch)
-	}
-	if err := v.justified(b.Round, b.QC, p.TC); err != nil {
-		return Verified[*Proposal]{}, fmt.Errorf("proposal %v: %w", b, err)
-	}
-	if err := checkLink(b); err != nil {
+	if err := v.proposed(p.Block, p.TC, p.Signature); err != nil {
 		return Verified[*Proposal]{}, err
 	}
-	if err := v.signed(b.Proposer, v.Domain.proposalBytes(b.ID()), p.Signature); err != nil {
-		return Verified[*Proposal]{}, fmt.Errorf("proposal %v: %w", b, err)
-	}
 	return verified(p), nil
+}
+
+// CompactProposal checks what Proposal checks, and that the parts make the payload root that the leader signed: so each
+// hash is the leader's word before anything is fetched (P46).
+func (v *Verifier) CompactProposal(c *CompactProposal) (Verified[*CompactProposal], error) {
+	if err := v.proposed(c.Outline(), c.TC, c.Signature); err != nil {
+		return Verified[*CompactProposal]{}, err
+	}
+	if c.payloadRoot() != c.PayloadRoot {
+		return Verified[*CompactProposal]{}, fmt.Errorf("proposal %v: its parts do not make its payload root: %w", c, ErrInvalid)
+	}
+	return verified(c), nil
+}
+
+// proposed checks all of a proposal but its payload.
+func (v *Verifier) proposed(b *Block, tc *TC, by signature.Signature) error {
+	if b.Epoch != v.Domain.Epoch {
+		return fmt.Errorf("proposal %v of epoch %d: %w", b, b.Epoch, ErrWrongEpoch)
+	}
+	if err := v.justified(b.Round, b.QC, tc); err != nil {
+		return fmt.Errorf("proposal %v: %w", b, err)
+	}
+	if err := checkLink(b); err != nil {
+		return err
+	}
+	if err := v.signed(b.Proposer, v.Domain.proposalBytes(b.ID()), by); err != nil {
+		return fmt.Errorf("proposal %v: %w", b, err)
+	}
+	return nil
 }
 
 // justified checks the QC and the TC by which a message of this round was allowed: QC(round-1), or TC(round-1) beside

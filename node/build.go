@@ -204,3 +204,6 @@ type systemClock struct{}
 
 // Now is part of engine.Clock.
 func (systemClock) Now() time.Time { return time.Now() }
+
+// After is part of engine.Clock.
+func (systemClock) After(d time.Duration) <-chan time.Time { return time.After(d) }

@@ -175,6 +175,8 @@ func (c *cluster) record(_ consensus.ValidatorID, m *consensus.Message) {
 	switch {
 	case m.Proposal != nil:
 		note("proposal "+m.Proposal.Block.Proposer.String()+round.String(), m.Proposal.Block.ID().String())
+	case m.Compact != nil:
+		note("proposal "+m.Compact.Proposer.String()+round.String(), m.Compact.ID().String())
 	case m.Vote != nil:
 		note("vote "+m.Vote.Signer.String()+round.String(), string(m.Vote.Encode()))
 	case m.Timeout != nil:

@@ -43,3 +43,8 @@ func (i inbound) Disconnected(consensus.ValidatorID) {}
 func (i inbound) Chain(req consensus.FetchRequest, maxBlocks, maxBytes int) (*consensus.Chunk, error) {
 	return i.n.store.Chain(req, maxBlocks, maxBytes)
 }
+
+// Payload serves transactions of our proposals, from the store.
+func (i inbound) Payload(block consensus.Hash, positions []uint32, maxBytes int) ([][]byte, error) {
+	return i.n.store.Payload(block, positions, maxBytes)
+}

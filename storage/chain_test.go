@@ -156,3 +156,54 @@ func TestChainWhileCommitting(t *testing.T) {
 		}
 	}
 }
+
+// TestPayload: transactions of a block are served from its save on, over a power loss, and once it is committed.
+func TestPayload(t *testing.T) {
+	w := newWorld(t)
+	s, kv := w.openMemory()
+	links := []*link{w.root()}
+	for i, txs := range [][]string{{"one", "2", "three", "four", "fifth"}, nil, nil, nil} {
+		links = append(links, w.child(links[i], consensus.Round(i+1), txs...))
+	}
+	b := links[1].block
+	ask := func(when string, positions []uint32, bytes int, want ...string) {
+		t.Helper()
+		got, err := s.Payload(b.ID(), positions, bytes)
+		if err != nil || len(got) != len(want) {
+			t.Fatalf("%s: %v: %q, %v", when, positions, got, err)
+		}
+		for i, tx := range got {
+			if string(tx) != want[i] {
+				t.Errorf("%s: %v: %q", when, positions, got)
+			}
+		}
+	}
+	all := []uint32{0, 1, 2, 3, 4}
+	if _, err := s.Payload(b.ID(), all, plenty); !errors.Is(err, storage.ErrNotFound) {
+		t.Fatalf("before it is saved: %v", err)
+	}
+	if err := s.Save([]*consensus.Block{b}, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	ask("saved", all, plenty, "one", "2", "three", "four", "fifth")
+	s = w.open(kv.Crash(0, nil))
+	ask("after a power loss", []uint32{4}, plenty, "fifth")
+	w.commitAll(s, links)
+	if s.Tip().Height == 0 {
+		t.Fatal("nothing is committed")
+	}
+	ask("committed", []uint32{0, 3}, plenty, "one", "four")
+	for bytes, want := range map[int][]string{0: {"one"}, 3: {"one"}, 4: {"one", "2"}, 8: {"one", "2"}, 9: {"one", "2", "three"}} {
+		ask("short of room", all, bytes, want...)
+	}
+	for _, positions := range [][]uint32{nil, {5}, {0, 5}, {1, 1}, {2, 1}, {1<<32 - 1}, {0, 1, 2, 3, 4, 5}} {
+		if _, err := s.Payload(b.ID(), positions, plenty); !errors.Is(err, consensus.ErrInvalid) {
+			t.Errorf("%v: %v", positions, err)
+		}
+	}
+	for name, id := range map[string]consensus.Hash{"genesis": links[0].info.ID, "nobody's": {1}} {
+		if _, err := s.Payload(id, all, plenty); !errors.Is(err, storage.ErrNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

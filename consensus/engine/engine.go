@@ -39,6 +39,8 @@ type Engine struct {
 	outcomes map[consensus.Hash]*outcome
 	expiries int
 	asked    asked
+	duration time.Duration // of the current round
+	rebuilds rebuilds
 	status   atomic.Pointer[Status]
 }
 
@@ -50,6 +52,8 @@ func New(cfg Config, env Env) (*Engine, error) {
 		env:      env,
 		identity: consensus.Identity{ID: cfg.Self, Domain: cfg.Verifier.Domain, Signer: env.Signer},
 		outcomes: map[consensus.Hash]*outcome{},
+		duration: cfg.Timing.Base,
+		rebuilds: rebuilds{},
 		now:      env.Clock.Now(),
 	}
 	rec, err := e.recover()
@@ -184,7 +188,7 @@ func (e *Engine) send(envelope core.Envelope) {
 	switch self := e.cfg.Self; {
 	case envelope.Proposal != nil:
 		signed := e.identity.Proposal(envelope.Proposal)
-		m.Proposal = signed.Get()
+		m.Proposal, m.Compact = signed.Get(), signed.Get().Compact(ridesInline)
 		own = func(at core.At) core.Event {
 			return core.ProposalReceived{At: at, From: self, Proposal: signed, Sync: sync}
 		}
@@ -213,10 +217,12 @@ func (e *Engine) send(envelope core.Envelope) {
 
 func (e *Engine) observe(notes []core.Note) {
 	for _, n := range notes {
-		switch n.(type) {
+		switch n := n.(type) {
 		case core.RoundExpired, core.Rebroadcast:
 			e.expiries++
-		case core.RoundEntered, core.HighQCRaised:
+		case core.RoundEntered:
+			e.expiries, e.duration = 0, n.Duration
+		case core.HighQCRaised:
 			e.expiries = 0
 		default:
 		}

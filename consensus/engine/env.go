@@ -13,7 +13,12 @@ import (
 )
 
 // Clock tells the time: the machine's in a node, a virtual one in the simulator.
-type Clock interface{ Now() time.Time }
+type Clock interface {
+	Now() time.Time
+	// After returns what becomes ready to receive from once d has passed. The simulator's is ready at once: what waits for
+	// it runs later there anyway.
+	After(d time.Duration) <-chan time.Time
+}
 
 // Task is something to do on the engine's loop. Its error is fatal.
 type Task func(*Engine) error
@@ -34,6 +39,9 @@ type Transport interface {
 	Broadcast(m *consensus.Message)
 	// Fetch asks a peer for blocks. The answer is decoded but not verified. Any error: ask somebody else.
 	Fetch(ctx context.Context, peer consensus.ValidatorID, req consensus.FetchRequest) (*consensus.Chunk, error)
+	// FetchTransactions asks a peer for transactions of a block that it proposed. The answer is the first of them, perhaps
+	// all, and not checked. It is for the transport to hold it against a peer that gives others or none.
+	FetchTransactions(ctx context.Context, peer consensus.ValidatorID, req consensus.PayloadRequest) ([][]byte, error)
 }
 
 // Stage is a piece of slow work that is over: what spans and histograms are made of.

@@ -12,7 +12,7 @@ import (
 func (e *Engine) Verify(from consensus.ValidatorID, m *consensus.Message) (Task, error) {
 	start := e.env.Clock.Now()
 	task, err := e.verify(from, m)
-	if err == nil && m.Proposal != nil {
+	if err == nil && m.Kind() == "proposal" {
 		e.stage("verify", m.Round(), start)
 	}
 	return task, err
@@ -27,9 +27,9 @@ func (e *Engine) verify(from consensus.ValidatorID, m *consensus.Message) (Task,
 	switch {
 	case m.Proposal != nil:
 		p, err := v.Proposal(m.Proposal)
-		return func(e *Engine) error {
-			return e.Step(core.ProposalReceived{At: e.At(), From: from, Proposal: p, Sync: sync})
-		}, err
+		return proposed(from, p, sync), err
+	case m.Compact != nil:
+		return e.verifyCompact(from, m.Compact, sync)
 	case m.Vote != nil:
 		vote, err := v.Vote(m.Vote)
 		return func(e *Engine) error {
@@ -44,6 +44,13 @@ func (e *Engine) verify(from consensus.ValidatorID, m *consensus.Message) (Task,
 	return func(e *Engine) error {
 		return e.Step(core.SyncInfoReceived{At: e.At(), From: from, Sync: sync})
 	}, nil
+}
+
+// proposed is the Task for a whole proposal.
+func proposed(from consensus.ValidatorID, p consensus.Verified[*consensus.Proposal], sync consensus.Verified[*consensus.SyncInfo]) Task {
+	return func(e *Engine) error {
+		return e.Step(core.ProposalReceived{At: e.At(), From: from, Proposal: p, Sync: sync})
+	}
 }
 
 // Connected is the Task for a peer that messages can reach from now on.

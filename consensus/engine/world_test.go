@@ -28,24 +28,30 @@ type world struct {
 	genesis *consensus.Genesis
 	members []*member
 	queue   []func() error
-	signed  map[string][]byte // kind, signer and round of everything on the wire: what was signed
+	bodies  int                                                                   // transactions that rode inline
+	named   int                                                                   // and those left out
+	give    func(req consensus.PayloadRequest, honest [][]byte) ([][]byte, error) // what requests for transactions get; nil: the truth
+	signed  map[string][]byte                                                     // kind, signer and round of everything on the wire: what was signed
 }
 
 // member is one validator. Its disks outlive its engine.
 type member struct {
-	w       *world
-	i       int
-	id      consensus.ValidatorID
-	signer  consensusSigner
-	kv      *storagetest.Memory
-	disk    *storagetest.Disk
-	alive   bool
-	life    int // counts restarts: work of an earlier life is dropped
-	store   *storage.Store
-	pool    *mempool.Pool
-	engine  *engine.Engine
-	fetched int
-	app     app.App
+	w        *world
+	i        int
+	id       consensus.ValidatorID
+	signer   consensusSigner
+	kv       *storagetest.Memory
+	disk     *storagetest.Disk
+	alive    bool
+	life     int // counts restarts: work of an earlier life is dropped
+	store    *storage.Store
+	pool     *mempool.Pool
+	engine   *engine.Engine
+	fetched  int
+	asked    []consensus.PayloadRequest // for transactions
+	within   time.Duration              // that the last one had left, of real time
+	rejected int                        // proposals
+	app      app.App
 }
 
 type consensusSigner = consensustest.FastSigner
@@ -92,7 +98,7 @@ func (m *member) start() {
 	record, err := storage.OpenSafetyRecordIn(m.disk, m.identity())
 	must(t, err)
 	m.store, m.alive = store, true
-	m.pool = mempool.New(mempool.Config{App: counter.Counter{}, State: store.State, Now: func() time.Time { return m.w.now }})
+	m.pool = mempool.New(mempool.Config{App: m.app, State: store.State, Now: func() time.Time { return m.w.now }})
 	verifier := &consensus.Verifier{
 		Domain: m.w.genesis.Domain(), Set: m.w.genesis.Validators, Genesis: store.Genesis(), Scheme: consensustest.FastScheme{},
 	}
@@ -102,7 +108,7 @@ func (m *member) start() {
 		Timing:   core.DefaultTiming(), Room: mempool.Room{Transactions: 100, Bytes: 1 << 20}, FetchTimeout: time.Second,
 	}, engine.Env{
 		Clock: m, Async: m, Transport: m, Signer: m.signer, Safety: record, Store: store, App: m.app, Pool: m.pool,
-		Observer: engine.Observer{Note: func(time.Time, core.Note) {}, Stage: func(engine.Stage) {}},
+		Observer: engine.Observer{Note: m.note, Stage: func(engine.Stage) {}},
 	})
 	must(t, err)
 	for _, other := range m.w.members {
@@ -123,6 +129,13 @@ func (m *member) crash() {
 
 // Now is the Clock.
 func (m *member) Now() time.Time { return m.w.now }
+
+// After is part of the Clock: nothing else is going on in a world while work is done.
+func (m *member) After(time.Duration) <-chan time.Time {
+	now := make(chan time.Time)
+	close(now)
+	return now
+}
 
 func (m *member) post(task engine.Task) {
 	life := m.life
@@ -169,6 +182,18 @@ func (m *member) Send(to consensus.ValidatorID, msg *consensus.Message) {
 }
 
 func (m *member) deliver(from consensus.ValidatorID, msg *consensus.Message) {
+	if msg.Compact != nil {
+		for _, part := range msg.Compact.Parts {
+			if part.Body != nil {
+				m.w.bodies++
+			} else {
+				m.w.named++
+			}
+		}
+		compact, err := consensus.DecodeCompactProposal(msg.Compact.Encode())
+		must(m.w.t, err)
+		msg = &consensus.Message{Sync: msg.Sync, Compact: compact}
+	}
 	life := m.life
 	m.w.queue = append(m.w.queue, func() error {
 		if !m.alive || m.life != life {
@@ -213,6 +238,24 @@ func (m *member) Fetch(_ context.Context, peer consensus.ValidatorID, req consen
 				m.fetched += len(chunk.Blocks)
 			}
 			return chunk, err
+		}
+	}
+	return nil, errUnreachable
+}
+
+// FetchTransactions is part of Transport.
+func (m *member) FetchTransactions(ctx context.Context, peer consensus.ValidatorID, req consensus.PayloadRequest) ([][]byte, error) {
+	m.asked = append(m.asked, req)
+	if deadline, ok := ctx.Deadline(); ok {
+		m.within = time.Until(deadline)
+	}
+	for _, other := range m.w.members {
+		if other.id == peer && other.alive {
+			txs, err := other.store.Payload(req.Block, req.Positions, 1<<20)
+			if m.w.give != nil {
+				return m.w.give(req, txs)
+			}
+			return txs, err
 		}
 	}
 	return nil, errUnreachable

@@ -83,6 +83,10 @@ func (a *actor) answer(req consensus.FetchRequest, honest *consensus.Chunk) (*co
 	return a.Answer(&a.env, req, honest)
 }
 
+func (a *actor) give(req consensus.PayloadRequest, honest [][]byte) ([][]byte, time.Duration) {
+	return a.Give(&a.env, req, honest)
+}
+
 // post lets letters leave, at once or later.
 func (a *actor) post(letters []adversary.Letter) {
 	for _, letter := range letters {

@@ -220,6 +220,40 @@ func (w *world) commitsIn(most time.Duration) {
 	}
 }
 
+// TestPhantoms: who proposes hashes of what nobody holds, and does not give it or gives garbage, costs its own rounds, each
+// the time of one timeout, and nothing else.
+func TestPhantoms(t *testing.T) {
+	attack{
+		cast:   each(func() adversary.Adversary { return &adversary.Phantom{} }),
+		change: func(k *knobs) { k.timing.Growth = 2 },
+		play: func(w *world) {
+			w.commits(2, w.commitRounds())
+			rounds := time.Duration(len(w.knobs.faulty))*time.Duration(w.knobs.contiguous) + 1
+			for range 30 {
+				w.commitsIn(rounds * w.knobs.timing.Base * 5 / 4)
+			}
+			w.besieged(5, "hashes that nobody holds", "never gives", "gives what it invented")
+		},
+		counts: []string{"transactions not given", "transactions fetched", "execution refused"},
+	}.run(t)
+}
+
+// TestMisers: who proposes what others lack, and gives them anything but that, costs no more than its own rounds.
+func TestMisers(t *testing.T) {
+	attack{
+		cast: each(func() adversary.Adversary { return &adversary.Miser{} }),
+		play: func(w *world) {
+			w.commits(2, w.commitRounds())
+			rounds := time.Duration(len(w.knobs.faulty))*time.Duration(w.knobs.contiguous) + 1
+			for range 30 {
+				w.commitsIn(rounds * w.knobs.timing.Base * 5 / 4)
+			}
+			w.besieged(5, adversary.Stinginess()...)
+		},
+		counts: []string{"proposal lacks transactions", "transactions not given"},
+	}.run(t)
+}
+
 // TestForgedQCs is B05: no forged certificate is taken in, wherever in a message it stands.
 func TestForgedQCs(t *testing.T) {
 	attack{

@@ -8,9 +8,13 @@ type rawMessage struct {
 	sync, body []byte
 }
 
+const compactProposal = "compact proposal"
+
 func encode(m *consensus.Message) *rawMessage {
 	raw := &rawMessage{kind: m.Kind(), sync: m.Sync.Encode()}
 	switch {
+	case m.Compact != nil:
+		raw.kind, raw.body = compactProposal, m.Compact.Encode()
 	case m.Proposal != nil:
 		raw.body = m.Proposal.Encode()
 	case m.Vote != nil:
@@ -30,6 +34,8 @@ func (r *rawMessage) decode() (*consensus.Message, error) {
 	switch r.kind {
 	case "proposal":
 		m.Proposal, err = consensus.DecodeProposal(r.body)
+	case compactProposal:
+		m.Compact, err = consensus.DecodeCompactProposal(r.body)
 	case "vote":
 		m.Vote, err = consensus.DecodeVote(r.body)
 	case "timeout":

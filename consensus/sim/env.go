@@ -158,9 +158,12 @@ func (v *validator) receive(from *validator, p *parcel) {
 		w.fail("I3 certificate", "validator %d takes in a %s of %d: %s", v.i, m.Kind(), from.i, p.bad)
 	default:
 		w.trace.line(w.now, v.i, "receive", m.Kind(), " r", uint64(m.Round()), " from v", from.i)
-		contradicted := v.hear(m)
+		var contradicted []consensus.EvidenceKey
+		if v.whole(m) {
+			contradicted = v.hear(p.m)
+		}
 		if v.actor != nil {
-			v.actor.receive(from.id, m)
+			v.actor.receive(from.id, p.m)
 		}
 		v.do(task)
 		v.found(contradicted)
@@ -217,6 +220,7 @@ func (v *validator) observe(n core.Note) {
 	w.lasso.observe(v, n)
 	switch n := n.(type) {
 	case core.RoundEntered:
+		v.roundTime = n.Duration
 		w.trace.line(w.now, v.i, "round", uint64(n.Round), " by ", n.Reason)
 	case core.QCFormed:
 		w.reach("QC formed")

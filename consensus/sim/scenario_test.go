@@ -389,3 +389,17 @@ func TestBareQuorum(t *testing.T) {
 		}
 	})
 }
+
+// TestNothingShared: what a client gives to one validator reaches the others in blocks alone, and each fetches what it
+// lacks of every proposal while the round lasts: no round is lost by it.
+func TestNothingShared(t *testing.T) {
+	scenario(t, 4, func(k *knobs) { k.private = true }, func(w *world) {
+		w.commits(60, 70)
+		if w.reached["transactions fetched"] < 15 || w.reached["transactions not given"] > 0 {
+			w.fail("minimum work", "transactions were fetched %d times, %d times in vain", w.reached["transactions fetched"], w.reached["transactions not given"])
+		}
+		if rounds := w.lowestRound(); uint64(rounds) > uint64(w.chain.height())+5 {
+			w.fail("P47", "round %d at height %d: rounds were lost", rounds, w.chain.height())
+		}
+	})
+}

@@ -78,6 +78,7 @@ func required() []string {
 		"rebroadcast", "orphan", "fetch started", "fetch failed", "blocks fetched", "helped", "vote held",
 		"lost", "duplicated", "overtaken", "clogged", "cut off", "crash", "all crash at a point", "device error",
 		"safety record repaired", "dead for ever", "fork of depth two", "replacement", "equivocation seen",
+		"proposal from the pool", "proposal lacks transactions", "transactions fetched", "transactions not given",
 		"faulty message refused", "message dropped", "execution refused", "failed leaders forgotten",
 		"batch shared again", "batch put off", "answer to nothing",
 	}

@@ -48,6 +48,7 @@ type validator struct {
 	commitsTo time.Duration // when the commits given so far are done
 	fetchWait time.Duration // what the fetch under way takes
 	sharing   []sharing     // by position in world.validators
+	roundTime time.Duration // the duration of its round
 }
 
 // errDevice is what a device reports that fails without losing power.
@@ -91,6 +92,7 @@ func (v *validator) start() {
 	v.life++
 	v.alive, v.starting, v.dying, v.dyingAll = true, true, false, false
 	v.timerAt, v.commitsTo, v.engine, v.heard = time.Time{}, 0, nil, newHearing()
+	v.roundTime = v.w.knobs.timing.Base
 	v.w.trace.line(v.w.now, v.i, "start", v.life)
 	err := v.open()
 	v.starting = false

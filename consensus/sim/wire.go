@@ -70,6 +70,7 @@ func (l *wireLog) record(v *validator, m *consensus.Message) {
 	switch {
 	case m.Proposal != nil:
 		l.proposal(v, m.Proposal)
+		l.compact(v, m)
 	case m.Vote != nil:
 		l.vote(v, m.Vote)
 	case m.Timeout != nil:

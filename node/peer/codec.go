@@ -54,6 +54,8 @@ const (
 	fieldAnswer       = protowire.Number(3) // MempoolFrame.acknowledgement
 	fieldRetry        = protowire.Number(3) // Acknowledgement.retry
 	fieldBlocks       = protowire.Number(1) // FetchBlocksResponse.blocks
+	fieldPositions    = protowire.Number(3) // FetchTransactionsRequest.positions
+	fieldGiven        = protowire.Number(1) // FetchTransactionsResponse.transactions
 )
 
 // checkCounts refuses a message with more repeated entries than its limit, before anything is allocated for them.
@@ -77,6 +79,12 @@ func checkCounts(b []byte, m proto.Message) error {
 	case *peerv1.FetchBlocksResponse:
 		limit = MaxFetchBlocks
 		err = eachField(b, fieldBlocks, func([]byte) error { count++; return nil })
+	case *peerv1.FetchTransactionsRequest:
+		limit = maxPositions
+		count, err = countNumbers(b, fieldPositions)
+	case *peerv1.FetchTransactionsResponse:
+		limit = maxPositions
+		err = eachField(b, fieldGiven, func([]byte) error { count++; return nil })
 	}
 	switch {
 	case err != nil:

@@ -81,30 +81,45 @@ func encodeChunk(chunk *consensus.Chunk) *peerv1.FetchBlocksResponse {
 
 // FetchBlocks is part of the protocol.
 func (s server) FetchBlocks(ctx context.Context, in *peerv1.FetchBlocksRequest) (*peerv1.FetchBlocksResponse, error) {
-	from := sessionOf(ctx).remote
-	if _, err := from.score.get(s.net.now()); err != nil {
-		return nil, s.net.end(from, err)
+	_, done, err := s.serve(ctx)
+	if err != nil {
+		return nil, err
 	}
-	select {
-	case from.fetches <- struct{}{}:
-		defer func() { <-from.fetches }()
-	default:
-		return nil, status.Errorf(codes.ResourceExhausted, "%d fetches are being served already", MaxFetches)
-	}
+	defer done()
 	req, err := s.net.readFetch(in)
 	if err != nil {
 		return nil, err
 	}
 	chunk, err := s.net.node.Chain(req, int(min(in.MaxBlocks, MaxFetchBlocks)), MaxFetchBytes-fetchOverhead)
-	switch {
-	case errors.Is(err, storage.ErrNotFound):
-		return nil, status.Error(codes.NotFound, err.Error())
-	case errors.Is(err, consensus.ErrInvalid):
-		return nil, status.Error(codes.InvalidArgument, err.Error())
-	case err != nil:
-		return nil, status.Error(codes.Internal, "cannot read the chain") // what is wrong here is not their affair
+	if err != nil {
+		return nil, unserved(err)
 	}
 	return encodeChunk(chunk), nil
+}
+
+// serve takes one of the peer's fetches, until done is called. The error is a status.
+func (s server) serve(ctx context.Context) (from *remote, done func(), err error) {
+	from = sessionOf(ctx).remote
+	if _, err := from.score.get(s.net.now()); err != nil {
+		return nil, nil, s.net.end(from, err)
+	}
+	select {
+	case from.fetches <- struct{}{}:
+		return from, func() { <-from.fetches }, nil
+	default:
+		return nil, nil, status.Errorf(codes.ResourceExhausted, "%d fetches are being served already", MaxFetches)
+	}
+}
+
+// unserved is the status that tells a peer of a Node's error.
+func unserved(err error) error {
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return status.Error(codes.NotFound, err.Error())
+	case errors.Is(err, consensus.ErrInvalid):
+		return status.Error(codes.InvalidArgument, err.Error())
+	}
+	return status.Error(codes.Internal, "cannot read the chain") // what is wrong here is not their affair
 }
 
 // readFetch checks a request; the error is a status.

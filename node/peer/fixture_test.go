@@ -41,6 +41,7 @@ type fakeNode struct {
 	receive      func(ctx context.Context, from consensus.ValidatorID, m *consensus.Message) error
 	transactions func(ctx context.Context, from consensus.ValidatorID) error
 	chain        func(req consensus.FetchRequest, maxBlocks, maxBytes int) (*consensus.Chunk, error)
+	payload      func(block consensus.Hash, positions []uint32, maxBytes int) ([][]byte, error)
 }
 
 func newFakeNode() *fakeNode {
@@ -71,6 +72,13 @@ func (f *fakeNode) Chain(req consensus.FetchRequest, maxBlocks, maxBytes int) (*
 		return nil, fmt.Errorf("block %v: %w", req.Target.ID, storage.ErrNotFound)
 	}
 	return f.chain(req, maxBlocks, maxBytes)
+}
+
+func (f *fakeNode) Payload(block consensus.Hash, positions []uint32, maxBytes int) ([][]byte, error) {
+	if f.payload == nil {
+		return nil, fmt.Errorf("block %v: %w", block, storage.ErrNotFound)
+	}
+	return f.payload(block, positions, maxBytes)
 }
 
 // next takes the next value, or fails the test.
@@ -245,6 +253,15 @@ func (c *cluster) vote(i int, round consensus.Round) *consensus.Message {
 func (c *cluster) proposal(round consensus.Round, size int) *consensus.Message {
 	b := c.committee.Block(c.committee.GenesisQC(), round, nil, strings.Repeat("x", size))
 	return &consensus.Message{Sync: c.syncInfo(), Proposal: c.committee.Proposal(b, nil)}
+}
+
+// compact returns a proposal of a round as it is sent: both forms, of which the compact one travels, with nothing inline
+// that is longer than 10 bytes.
+func (c *cluster) compact(round consensus.Round, txs ...string) *consensus.Message {
+	p := c.committee.Proposal(c.committee.Block(c.committee.GenesisQC(), round, nil, txs...), nil)
+	return &consensus.Message{
+		Sync: c.syncInfo(), Proposal: p, Compact: p.Compact(func(tx []byte) bool { return len(tx) <= 10 }),
+	}
 }
 
 // intruder is a connection to a member that says what the test wants, with any key.

@@ -17,6 +17,8 @@ var ErrMalformed = errors.New("malformed frame")
 func encodeMessage(m *consensus.Message) encoded {
 	out := &peerv1.ConsensusMessage{SyncInfo: m.Sync.Encode()}
 	switch {
+	case m.Compact != nil:
+		out.Body = &peerv1.ConsensusMessage_CompactProposal{CompactProposal: m.Compact.Encode()}
 	case m.Proposal != nil:
 		out.Body = &peerv1.ConsensusMessage_Proposal{Proposal: m.Proposal.Encode()}
 	case m.Vote != nil:
@@ -47,6 +49,8 @@ func decodeMessage(f *peerv1.ConsensusFrame) (*consensus.Message, error) {
 	switch body := in.Body.(type) {
 	case *peerv1.ConsensusMessage_Proposal:
 		m.Proposal, bodyErr = consensus.DecodeProposal(body.Proposal)
+	case *peerv1.ConsensusMessage_CompactProposal:
+		m.Compact, bodyErr = consensus.DecodeCompactProposal(body.CompactProposal)
 	case *peerv1.ConsensusMessage_Vote:
 		m.Vote, bodyErr = consensus.DecodeVote(body.Vote)
 	case *peerv1.ConsensusMessage_Timeout:

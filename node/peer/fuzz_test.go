@@ -122,6 +122,32 @@ func FuzzFetchResponse(f *testing.F) {
 	})
 }
 
+// FuzzTransactionsRequest: a request is refused by a status for its sender, or is for our chain and of no more positions
+// than a block has.
+func FuzzTransactionsRequest(f *testing.F) {
+	n := wired(consensustest.NewEd25519(1, 1))
+	for _, positions := range [][]uint32{{0}, {0, 1, 1<<32 - 1}, {5, 5}, nil, make([]uint32, maxPositions+1)} {
+		f.Add([]byte(mustMarshal(f, &peerv1.FetchTransactionsRequest{
+			GenesisHash: n.cfg.Genesis[:], BlockId: make([]byte, consensus.HashSize), Positions: positions,
+		})))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var in peerv1.FetchTransactionsRequest
+		if unmarshal(raw, &in) != nil {
+			return
+		}
+		block, err := n.readPayloadRequest(&in)
+		switch code := status.Code(err); {
+		case len(in.Positions) > maxPositions:
+			t.Fatalf("%d positions were decoded", len(in.Positions))
+		case err == nil && (!bytes.Equal(block[:], in.BlockId) || len(in.Positions) == 0):
+			t.Fatalf("%v is read as block %v", &in, block)
+		case err != nil && code != codes.InvalidArgument && code != codes.FailedPrecondition:
+			t.Fatalf("%v: %v", &in, err)
+		}
+	})
+}
+
 // TestFramesAllocateLittle: of each kind of frame, real ones and such of as many empty entries as fit.
 func TestFramesAllocateLittle(t *testing.T) {
 	c := consensustest.New(1, 1, 1, 1)
@@ -134,11 +160,12 @@ func TestFramesAllocateLittle(t *testing.T) {
 		return raw
 	}
 	message := &consensus.Message{Sync: &consensus.SyncInfo{HighQC: qc}, Proposal: c.Proposal(blocks[1], nil)}
+	compact := &consensus.Message{Sync: message.Sync, Compact: message.Proposal.Compact(func([]byte) bool { return false })}
 	for name, c := range map[string]struct {
 		inputs [][]byte
 		decode func([]byte)
 	}{
-		"consensus": {[][]byte{encodeMessage(message), empty(2), empty(1), empty(2, 2)}, func(raw []byte) {
+		"consensus": {[][]byte{encodeMessage(message), encodeMessage(compact), empty(2), empty(1), empty(2, 2)}, func(raw []byte) {
 			var frame peerv1.ConsensusFrame
 			if unmarshal(raw, &frame) == nil {
 				_, _ = decodeMessage(&frame)
@@ -152,6 +179,15 @@ func TestFramesAllocateLittle(t *testing.T) {
 				_, _ = decodeAcknowledgement(&frame)
 			}
 		}},
+		"transactions request": {[][]byte{
+			mustMarshal(t, &peerv1.FetchTransactionsRequest{Positions: make([]uint32, maxPositions)}),
+			mustMarshal(t, &peerv1.FetchTransactionsRequest{Positions: make([]uint32, 1<<17)}),
+			bytes.Repeat(protowire.AppendVarint(protowire.AppendTag(nil, fieldPositions, protowire.VarintType), 7), 1<<17),
+			empty(fieldPositions), empty(1),
+		}, func(raw []byte) { _ = unmarshal(raw, &peerv1.FetchTransactionsRequest{}) }},
+		"transactions response": {[][]byte{
+			mustMarshal(t, &peerv1.FetchTransactionsResponse{Transactions: make([][]byte, maxPositions)}), empty(fieldGiven), empty(2),
+		}, func(raw []byte) { _ = unmarshal(raw, &peerv1.FetchTransactionsResponse{}) }},
 		"fetch request": {[][]byte{empty(1)}, func(raw []byte) { _ = unmarshal(raw, &peerv1.FetchBlocksRequest{}) }},
 		"fetch response": {[][]byte{mustMarshal(t, encodeChunk(&consensus.Chunk{Blocks: blocks, Certificate: qc})), empty(fieldBlocks), empty(2)}, func(raw []byte) {
 			var answer peerv1.FetchBlocksResponse

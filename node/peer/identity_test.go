@@ -152,8 +152,8 @@ func TestHandshakeFields(t *testing.T) {
 		want   string // in the status; empty: accepted
 	}{
 		"as it must be":       {func(*peerv1.Handshake) {}, ""},
-		"version 0":           {func(h *peerv1.Handshake) { h.ProtocolVersion = 0 }, "protocol version: ours is 1, theirs is 0"},
-		"version 2":           {func(h *peerv1.Handshake) { h.ProtocolVersion = 2 }, "protocol version: ours is 1, theirs is 2"},
+		"version 1":           {func(h *peerv1.Handshake) { h.ProtocolVersion = 1 }, "protocol version: ours is 2, theirs is 1"},
+		"version 3":           {func(h *peerv1.Handshake) { h.ProtocolVersion = 3 }, "protocol version: ours is 2, theirs is 3"},
 		"no chain":            {func(h *peerv1.Handshake) { h.ChainId = "" }, `chain id: ours is "test-chain", theirs is ""`},
 		"a very long chain":   {func(h *peerv1.Handshake) { h.ChainId = strings.Repeat("x", 1<<20) }, `theirs is "` + strings.Repeat("x", shown) + `"`},
 		"a line in the chain": {func(h *peerv1.Handshake) { h.ChainId = "a\nb" }, `theirs is "a\nb"`},

@@ -7,7 +7,7 @@ import (
 )
 
 // ProtocolVersion is what both ends of a stream must speak. A change of frames or of canonical bytes raises it.
-const ProtocolVersion = 1
+const ProtocolVersion = 2
 
 // What a peer may send. Sizes are of whole frames, in bytes.
 const (
@@ -19,7 +19,7 @@ const (
 	// MaxFetchBlocks is the largest number of blocks in an answer to a fetch. More are malformed, found before they are
 	// decoded.
 	MaxFetchBlocks = consensus.MaxChunkBlocks
-	// MaxFetches is how many fetches of one peer are served at a time; one more is refused.
+	// MaxFetches is how many fetches of one peer, of blocks and of transactions, are served at a time; one more is refused.
 	MaxFetches = 4
 	// MaxBatchTransactions is the largest number of transactions in a frame. More are malformed, found before they are
 	// decoded. The same number bounds the positions in an answer.
@@ -27,6 +27,12 @@ const (
 	// MaxBatchBytes is how many bytes of transactions a batch should have at most, beyond it by less than one.
 	MaxBatchBytes = 1 << 20
 
+	// maxPositions is the largest number of positions in a request for transactions, and of transactions in its answer.
+	// More are malformed, found before they are decoded.
+	maxPositions = consensus.MaxBlockTransactions
+	// maxPayloadBytes is the largest answer to a request for transactions: a whole payload, and six bytes around each. A
+	// larger one is refused like a frame.
+	maxPayloadBytes = consensus.MaxBlockBytes + 6*maxPositions
 	// fetchOverhead is left of MaxFetchBytes for the certificate and the framing of blocks.
 	fetchOverhead = 128 << 10
 	// maxAnswerBytes bounds a frame in the return direction of a stream: the handshake, or the answer to a batch.

@@ -256,5 +256,6 @@ func (l *link) sendMessages(ctx context.Context, stream grpc.ClientStream) error
 			return err
 		}
 		l.to.sent.Add(1)
+		l.to.carried.add(CauseProposal, m.bodies)
 	}
 }

@@ -72,6 +72,10 @@ type Node interface {
 	// the target only the id and the epoch are known. storage.ErrNotFound and consensus.ErrInvalid are told to the peer;
 	// any other error is told as an internal one. At most MaxFetches calls per peer run at a time.
 	Chain(req consensus.FetchRequest, maxBlocks, maxBytes int) (*consensus.Chunk, error)
+	// Payload answers a request for transactions of a block that this node proposed: those at the positions, as many of the
+	// first as maxBytes have room for but always at least one. The positions are 1 to consensus.MaxBlockTransactions and
+	// otherwise not checked. Errors, and how many calls run at a time, are as of Chain.
+	Payload(block consensus.Hash, positions []uint32, maxBytes int) ([][]byte, error)
 }
 
 // Network is our end of the network of validators. Its methods are safe for concurrent use.

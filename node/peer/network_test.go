@@ -56,6 +56,7 @@ func TestEveryKindArrivesAsItWasSent(t *testing.T) {
 		{Sync: &consensus.SyncInfo{HighQC: high, CommitQC: blocks[2].QC, TC: tc}},
 		c.proposal(1, 1),
 		{Sync: c.syncInfo(), Proposal: c.committee.Proposal(c.committee.Block(qc, 3, nil), tc)},
+		c.compact(1, "short", strings.Repeat("long", 50)),
 		c.vote(0, 1),
 		{Sync: c.syncInfo(), Timeout: c.committee.Timeout(0, 3, qc, tc)},
 	}

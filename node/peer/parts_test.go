@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,8 +97,14 @@ func TestMessageIsEncodedOncePerBroadcast(t *testing.T) {
 	if first, second := out.frame(), out.frame(); &first[0] != &second[0] {
 		t.Error("encoded twice")
 	}
-	if out.weight != flatWeight+1000 {
-		t.Errorf("weight %d", out.weight)
+	if out.weight != flatWeight+1000 || out.bodies != 1000 {
+		t.Errorf("weight %d, %d bytes of bodies", out.weight, out.bodies)
+	}
+	if out := newOutbound(c.compact(1, "short", strings.Repeat("x", 1000))); out.weight != flatWeight+2*consensus.HashSize || out.bodies != 5 {
+		t.Errorf("compact: weight %d, %d bytes of bodies", out.weight, out.bodies)
+	}
+	if n := newOutbound(c.vote(0, 1)).bodies; n != 0 {
+		t.Errorf("a vote with %d bytes of bodies", n)
 	}
 	// The codec sends those very bytes.
 	data, err := newCodec().Marshal(out.frame())
@@ -292,7 +299,7 @@ func TestDoorForgetsWhatClosed(t *testing.T) {
 
 func FuzzFrame(f *testing.F) {
 	c := newCluster(f, 2)
-	for _, m := range []*consensus.Message{c.vote(0, 1), c.proposal(1, 10), {Sync: c.syncInfo()}} {
+	for _, m := range []*consensus.Message{c.vote(0, 1), c.proposal(1, 10), c.compact(1, "short", "longer than ten"), {Sync: c.syncInfo()}} {
 		f.Add([]byte(encodeMessage(m)))
 	}
 	f.Add([]byte(encodeBatch(Batch{ID: 1, Transactions: [][]byte{{1}, {2}}})))

@@ -10,7 +10,8 @@ import (
 // outbound is a message on its way to one peer or several.
 type outbound struct {
 	frame  func() encoded // encodes at the first call, whichever peer's; safe for concurrent use
-	weight int            // bytes, roughly: the payload counts, certificates are taken at a flat rate
+	weight int            // bytes, roughly: what is of the payload counts, certificates are taken at a flat rate
+	bodies int            // bytes of transactions in it
 }
 
 // flatWeight stands for everything of a message but its transactions.
@@ -18,13 +19,20 @@ const flatWeight = 8 << 10
 
 // newOutbound leaves the encoding to the first sender, so that it does not cost the caller's time.
 func newOutbound(m *consensus.Message) outbound {
-	weight := flatWeight
-	if m.Proposal != nil {
-		for _, tx := range m.Proposal.Block.Payload {
-			weight += len(tx)
+	weight, bodies := flatWeight, 0
+	switch {
+	case m.Compact != nil:
+		for _, part := range m.Compact.Parts {
+			weight += max(consensus.HashSize, len(part.Body))
+			bodies += len(part.Body)
 		}
+	case m.Proposal != nil:
+		for _, tx := range m.Proposal.Block.Payload {
+			bodies += len(tx)
+		}
+		weight += bodies
 	}
-	return outbound{frame: sync.OnceValue(func() encoded { return encodeMessage(m) }), weight: weight}
+	return outbound{frame: sync.OnceValue(func() encoded { return encodeMessage(m) }), weight: weight, bodies: bodies}
 }
 
 // queue is the consensus messages that wait for one peer: a ring that drops the oldest when it is full. It takes nothing

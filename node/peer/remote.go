@@ -25,6 +25,10 @@ type Status struct {
 	Dropped   uint64    // consensus messages that were not sent: the queue was full, or the peer was not connected
 	Bodies    Bodies    // the transactions given to the connections, in bytes
 	Score     float64   // of faults; it shrinks with time
+
+	// What of blocks crossed the link to the peer, and from it: without what is shared, in bytes.
+	FetchedBytes uint64 // transactions of its proposals that we fetched
+	Fetched      uint64 // their number
 }
 
 // remote is what we know and hold of a peer. Safe for concurrent use.
@@ -38,6 +42,7 @@ type remote struct {
 	carried bodyCounter // transactions
 
 	sent, received, dropped atomic.Uint64
+	fetchedBytes, fetched   atomic.Uint64
 
 	mu        sync.Mutex
 	connected bool
@@ -124,6 +129,7 @@ func (r *remote) status(now time.Time) Status {
 		ID: r.ID, Name: r.Name, Address: r.Address, Bodies: r.carried.get(),
 		Connected: r.connected, Inbound: r.inbound[consensusChannel] != nil, Since: r.since,
 		Sent: r.sent.Load(), Received: r.received.Load(), Dropped: r.dropped.Load(), Score: score,
+		FetchedBytes: r.fetchedBytes.Load(), Fetched: r.fetched.Load(),
 	}
 	if r.lastError != nil {
 		s.LastError = r.lastError.Error()

@@ -59,6 +59,7 @@
 //	cairn_peer_messages_sent_total          counter   peer     consensus messages given to its connection
 //	cairn_peer_messages_received_total      counter   peer     consensus messages of its that could be read
 //	cairn_peer_messages_dropped_total       counter   peer     consensus messages not sent: queue full, or it was away
+//	cairn_peer_fetched_bytes_total          counter   peer     bytes of its proposals' transactions that we fetched
 //	cairn_peer_notes_total                  counter   kind     notes of the validator network: up, down, refused, stranger,
 //	                                                           rejected; those left out by its own limit are counted
 //	cairn_share_batches_total               counter   outcome  batches shared with other validators: sent, resent

@@ -39,6 +39,7 @@ func (t *Telemetry) RegisterPeers(peers func() []peer.Status) error {
 	sent := m.observedCounter(described{"cairn_peer_messages_sent", "Consensus messages given to the connection."})
 	received := m.observedCounter(described{"cairn_peer_messages_received", "Consensus messages that could be read."})
 	dropped := m.observedCounter(described{"cairn_peer_messages_dropped", "Consensus messages that were not sent: the queue was full, or the peer away."})
+	fetched := m.observedCounter(described{"cairn_peer_fetched_bytes", "Bytes of transactions of its proposals that we lacked and fetched."})
 	labels := t.peerLabels()
 	if err := t.registerBodies(peers); err != nil {
 		return err
@@ -59,9 +60,10 @@ func (t *Telemetry) RegisterPeers(peers func() []peer.Status) error {
 			o.ObserveInt64(sent, int64(p.Sent), label)
 			o.ObserveInt64(received, int64(p.Received), label)
 			o.ObserveInt64(dropped, int64(p.Dropped), label)
+			o.ObserveInt64(fetched, int64(p.FetchedBytes), label)
 		}
 		o.ObserveInt64(connected, n)
-	}, connected, up, sent, received, dropped)
+	}, connected, up, sent, received, dropped, fetched)
 }
 
 // RegisterStore shows the height of the newest block that is durable and can be read.

@@ -98,7 +98,7 @@ func registerAll(t *testing.T, c *consensustest.Committee, tel *Telemetry) {
 		}),
 		tel.RegisterPeers(func() []peer.Status {
 			return []peer.Status{
-				{ID: c.ID(1), Connected: true, Sent: 11, Received: 12, Dropped: 13, Bodies: peer.Bodies{15, 16}},
+				{ID: c.ID(1), Connected: true, Sent: 11, Received: 12, Dropped: 13, FetchedBytes: 20, Bodies: peer.Bodies{15, 16}},
 				{ID: c.ID(2), Bodies: peer.Bodies{1}},
 				{ID: consensus.ValidatorID{1}, Connected: true}, // not of the set
 			}
@@ -187,6 +187,7 @@ func TestMetricsOfRounds(t *testing.T) {
 		`cairn_peer_connected{peer="b"}`:               1,
 		`cairn_peer_connected{peer="c"}`:               0,
 		`cairn_peer_messages_dropped_total{peer="b"}`:  13,
+		`cairn_peer_fetched_bytes_total{peer="b"}`:     20,
 		`cairn_store_height`:                           41,
 		`cairn_tree_blocks`:                            3,
 		`cairn_last_voted_round`:                       9,

@@ -49,6 +49,9 @@ type Adversary interface {
 	// Answer returns what a peer gets that asked for blocks, and how much later than it would; honest is the honest answer,
 	// nil when there is none. Nil: no answer.
 	Answer(e *Env, req consensus.FetchRequest, honest *consensus.Chunk) (*consensus.Chunk, time.Duration)
+	// Give returns what a peer gets that asked for transactions of a proposal of its node's, and how much later than it
+	// would; honest is the honest answer, nil when there is none. Nil: no answer.
+	Give(e *Env, req consensus.PayloadRequest, honest [][]byte) ([][]byte, time.Duration)
 	// Wake is called every base interval, and returns what leaves unasked.
 	Wake(e *Env) []Letter
 }
@@ -66,6 +69,11 @@ func (Honest) Receive(*Env, consensus.ValidatorID, *consensus.Message) []Letter 
 
 // Answer is part of Adversary.
 func (Honest) Answer(_ *Env, _ consensus.FetchRequest, honest *consensus.Chunk) (*consensus.Chunk, time.Duration) {
+	return honest, 0
+}
+
+// Give is part of Adversary.
+func (Honest) Give(_ *Env, _ consensus.PayloadRequest, honest [][]byte) ([][]byte, time.Duration) {
 	return honest, 0
 }
 

@@ -79,6 +79,11 @@ func (r *Recorder) Received(_ consensus.ValidatorID, m *consensus.Message) {
 		r.qc(p.Block.QC)
 		r.tc(p.TC)
 	}
+	if c := m.Compact; c != nil {
+		r.write(Line{Proposal, c.Proposer.String(), uint64(c.Epoch), uint64(c.Round), c.ID().String()})
+		r.qc(c.QC)
+		r.tc(c.TC)
+	}
 	r.vote(m.Vote)
 	if t := m.Timeout; t != nil {
 		r.timeout(t.Signer, t.QC.Block().Epoch, t.Round, t.QC.Round())
