@@ -110,8 +110,9 @@ func (n *naive) size() (bytes int) {
 }
 
 // addAll answers for one call: those that the pool holds and those that are remembered as bad; those that the app
-// refuses; those that the pool as it stands refuses; those that are forged; and what is left enters one by one.
-func (n *naive) addAll(orders []order, balance map[string]uint64, now time.Time) []Code {
+// refuses; those that the pool as it stands refuses; those that are forged; and what is left enters one by one. Something
+// may happen during the verification.
+func (n *naive) addAll(orders []order, balance map[string]uint64, now time.Time, during func()) []Code {
 	out := make([]Code, len(orders))
 	for i, o := range orders {
 		switch {
@@ -137,6 +138,9 @@ func (n *naive) addAll(orders []order, balance map[string]uint64, now time.Time)
 		distinct[string(o.tx())] = true
 	}
 	n.verified += len(distinct)
+	if len(distinct) > 0 {
+		during()
+	}
 	for i, o := range orders {
 		if out[i] == 0 && o.label == forged {
 			out[i] = Invalid
@@ -144,7 +148,11 @@ func (n *naive) addAll(orders []order, balance map[string]uint64, now time.Time)
 		}
 	}
 	for i, o := range orders {
-		if out[i] == 0 {
+		switch {
+		case out[i] != 0:
+		case o.sequence < n.next[o.sender]: // by the block in between
+			out[i] = SequenceTooOld
+		default:
 			out[i] = n.enter(o, balance[o.sender], now)
 		}
 	}
@@ -353,19 +361,29 @@ func (r *run) draw() order {
 }
 
 func (r *run) add(orders ...order) {
-	txs := make([]app.Tx, len(orders))
+	txs, used := make([]app.Tx, len(orders)), make([]bool, len(orders))
 	for i, o := range orders {
-		txs[i] = o.tx()
+		txs[i], used[i] = o.tx(), r.committed[o.id()]
+	}
+	during := func() {}
+	if rapid.IntRange(0, 4).Draw(r.T, "outrun") == 0 { // a block is committed while signatures are verified
+		b := r.drawBlock()
+		r.bank.verifying = func([]app.Claim) {
+			r.bank.verifying = nil
+			r.commit(b)
+		}
+		during = func() { r.model.commit(b.orders, b.time) }
 	}
 	got, err := r.pool.AddAll(txs, Client)
+	r.bank.verifying = nil
 	if err != nil {
 		r.Fatalf("add: %v", err)
 	}
-	for i, want := range r.model.addAll(orders, r.bank.balance, r.clock) {
+	for i, want := range r.model.addAll(orders, r.bank.balance, r.clock, during) {
 		if got[i].Code != want {
 			r.Fatalf("at %d of %d, %s: the pool says %v (%v), the model %v", i, len(orders), orders[i].tx(), got[i].Code, got[i].Rejection, want)
 		}
-		if r.committed[orders[i].id()] && want != SequenceTooOld && want != Invalid {
+		if used[i] && want != SequenceTooOld && want != Invalid {
 			r.Fatalf("%s is committed, and %v", orders[i].tx(), want)
 		}
 		r.codes[want]++
@@ -376,11 +394,16 @@ func (r *run) add(orders ...order) {
 	r.seen = append(r.seen, orders...)
 }
 
-// commit makes a block of what a pool would offer, and sometimes of others.
-func (r *run) commit() {
+// drawnBlock is a block that is about to be committed.
+type drawnBlock struct {
+	orders    []order
+	sequences []app.NextSequence
+	time      consensus.Timestamp
+}
+
+// drawBlock makes a block of what a pool would offer, and sometimes of others.
+func (r *run) drawBlock() (b drawnBlock) {
 	next := map[string]uint64{}
-	var block []order
-	var ids []consensus.Hash
 	for range rapid.IntRange(0, 4).Draw(r.T, "size") {
 		o := order{sender: rapid.SampledFrom(senders).Draw(r.T, "committed"), padding: "foreign"}
 		if _, ok := next[o.sender]; !ok {
@@ -391,19 +414,28 @@ func (r *run) commit() {
 			o = held.order
 		}
 		next[o.sender]++
-		block, ids = append(block, o), append(ids, o.id())
-		r.committed[o.id()] = true
+		b.orders = append(b.orders, o)
 	}
-	var sequences []app.NextSequence
 	for _, sender := range senders {
 		if n, ok := next[sender]; ok {
-			sequences = append(sequences, app.NextSequence{Sender: sender, Next: n})
-			r.bank.next[sender] = n
+			b.sequences = append(b.sequences, app.NextSequence{Sender: sender, Next: n})
 		}
 	}
-	blockTime := r.model.blockTime + consensus.Timestamp(rapid.IntRange(1, 3).Draw(r.T, "time"))
-	r.model.commit(block, blockTime)
-	r.pool.Committed(ids, sequences, blockTime)
+	b.time = r.model.blockTime + consensus.Timestamp(rapid.IntRange(1, 3).Draw(r.T, "time"))
+	return b
+}
+
+// commit tells the ledger and the pool, not the model.
+func (r *run) commit(b drawnBlock) {
+	var ids []consensus.Hash
+	for _, o := range b.orders {
+		ids = append(ids, o.id())
+		r.committed[o.id()] = true
+	}
+	for _, s := range b.sequences {
+		r.bank.next[s.Sender] = s.Next
+	}
+	r.pool.Committed(ids, b.sequences, b.time)
 }
 
 func (r *run) reject() {
@@ -513,7 +545,9 @@ func life(codes map[Code]int) func(*rapid.T) {
 				}
 				r.add(orders...)
 			case k < 16:
-				r.commit()
+				b := r.drawBlock()
+				r.commit(b)
+				r.model.commit(b.orders, b.time)
 			case k < 18:
 				r.reject()
 			default:
