@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -46,14 +47,57 @@ type fakeNode struct {
 	mu        sync.Mutex
 	streams   int
 	submitted int
+	calls     int // of several transactions
 	taken     int
-	blocks    []*cairnv1.Transaction
+	blocks    []*cairnv1.TransactionOutcome
 	balances  map[string]int64 // beyond the million
 	sequences map[string]uint64
 	changed   chan struct{}
 }
 
 const fakeFunds = 1_000_000_000
+
+func (f *fakeNode) SubmitTransactions(ctx context.Context, req *cairnv1.SubmitTransactionsRequest) (*cairnv1.SubmitTransactionsResponse, error) {
+	f.mu.Lock()
+	f.calls++
+	f.mu.Unlock()
+	out := &cairnv1.SubmitTransactionsResponse{}
+	for _, tx := range req.GetTransactions() {
+		outcome := &cairnv1.SubmissionOutcome{}
+		answer, err := f.SubmitTransaction(ctx, &cairnv1.SubmitTransactionRequest{Transaction: tx})
+		if err == nil {
+			outcome.Id, outcome.State = answer.GetId(), answer.GetState().Enum()
+		} else {
+			var e *client.Error
+			if errors.As(client.FromError(err), &e) && e.Reason == cairnv1.ErrorReason_UNSPECIFIED {
+				return nil, err // the call is lost, with all that is in it
+			}
+			outcome.Error = &cairnv1.SubmissionError{Reason: e.Reason, RetryAfter: durationpb.New(e.RetryAfter)}
+		}
+		out.Outcomes = append(out.Outcomes, outcome)
+	}
+	return out, nil
+}
+
+func (f *fakeNode) StreamSubmissions(s grpc.BidiStreamingServer[cairnv1.StreamSubmissionsRequest, cairnv1.StreamSubmissionsResponse]) error {
+	for first := uint64(0); ; {
+		req, err := s.Recv()
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		answer, err := f.SubmitTransactions(s.Context(), &cairnv1.SubmitTransactionsRequest{Transactions: req.GetTransactions()})
+		if err != nil {
+			return err
+		}
+		if err := s.Send(&cairnv1.StreamSubmissionsResponse{FirstIndex: first, Outcomes: answer.GetOutcomes()}); err != nil {
+			return err
+		}
+		first += uint64(len(answer.GetOutcomes()))
+	}
+}
 
 func (f *fakeNode) SubmitTransaction(_ context.Context, req *cairnv1.SubmitTransactionRequest) (*cairnv1.SubmitTransactionResponse, error) {
 	f.mu.Lock()
@@ -71,11 +115,7 @@ func (f *fakeNode) SubmitTransaction(_ context.Context, req *cairnv1.SubmitTrans
 	}
 	id := ledger.ID(req.GetTransaction().GetBody()).String()
 	for range f.commit(f.taken) {
-		height := uint64(len(f.blocks) + 1)
-		f.blocks = append(f.blocks, &cairnv1.Transaction{
-			Id: id, State: cairnv1.TransactionState_COMMITTED, Decoded: &body,
-			Receipt: &cairnv1.Receipt{FeeCharged: body.GetFee(), Height: height},
-		})
+		f.blocks = append(f.blocks, &cairnv1.TransactionOutcome{Id: id, FeeCharged: body.GetFee()})
 		f.sequences[body.GetSender()] = body.GetSequence() + 1
 		f.balances[body.GetSender()] -= int64(body.GetFee())
 		for _, o := range body.GetTransfer().GetOutputs() {
@@ -106,9 +146,9 @@ func (f *fakeNode) StreamCommits(req *cairnv1.StreamCommitsRequest, s grpc.Serve
 		f.mu.Unlock()
 		for ; next <= uint64(len(blocks)); next++ {
 			height := next
-			if err := s.Send(&cairnv1.StreamCommitsResponse{Height: &height, ResumeToken: fmt.Sprint(height), Block: &cairnv1.Block{
-				Height: height, Transactions: blocks[height-1 : height],
-			}}); err != nil {
+			if err := s.Send(&cairnv1.StreamCommitsResponse{Height: &height, ResumeToken: fmt.Sprint(height), Block: &cairnv1.Block{Height: height},
+				Outcomes: &cairnv1.BlockOutcomes{Transactions: blocks[height-1 : height]},
+			}); err != nil {
 				return err
 			}
 			if short {
