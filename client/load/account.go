@@ -34,6 +34,7 @@ type account struct {
 	restUntil time.Time   // nothing is submitted before
 	balance   uint64      // as all commits seen so far leave it
 	sequence  uint64      // likewise: the next to be committed
+	offered   bool        // it is among the ready ones, or will be after its rest
 	parked    bool        // out of the ready ones until fewer are flying
 }
 

@@ -62,7 +62,7 @@ func (r *run) measure(ctx context.Context) (*Report, error) {
 		r.tend(tending)
 		return nil
 	})
-	r.drive(submitting, start, end)
+	finish := r.drive(submitting, start, end)
 	until := time.Now()
 	if !end.IsZero() && end.Before(until) {
 		until = end // the last answers took longer
@@ -70,6 +70,7 @@ func (r *run) measure(ctx context.Context) (*Report, error) {
 	r.tracker.window(from, until)
 	r.drain(followed)
 	tended()
+	finish()
 	lost := r.lookUp(context.WithoutCancel(ctx), unfollow, followed)
 	r.checkBooks(context.WithoutCancel(ctx))
 	unfollow()
@@ -117,8 +118,8 @@ func (r *run) ready() {
 }
 
 // drive submits from start until end, unless that is zero, or until the count is reached or ctx ends, and returns when
-// all is answered.
-func (r *run) drive(ctx context.Context, start, end time.Time) {
+// all is answered. finish ends what it has started.
+func (r *run) drive(ctx context.Context, start, end time.Time) (finish func()) {
 	if !end.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, end)
@@ -132,11 +133,21 @@ func (r *run) drive(ctx context.Context, start, end time.Time) {
 	wait := r.submitter.start(r.queues, func(all []answer) { r.answered(all, resolving) })
 	for r.more(ctx) && r.one(ctx) {
 	}
-	for _, queue := range r.queues {
-		close(queue)
+	for _, room := range r.room { // all of it is there when all is answered
+		for range cap(room) {
+			room <- struct{}{}
+		}
+		for range cap(room) {
+			<-room
+		}
 	}
-	wait()
-	_ = resolving.Wait() // no error is returned
+	return func() {
+		for _, queue := range r.queues {
+			close(queue)
+		}
+		wait()
+		_ = resolving.Wait() // no error is returned
+	}
 }
 
 // answered takes answers in.
@@ -176,11 +187,15 @@ func (r *run) one(ctx context.Context) bool {
 	if due.IsZero() {
 		due = time.Now()
 	}
-	place := r.tracker.launch(next, due, r.submitter.keepsOrder())
-	place = r.takeRoom(place)
+	r.post(next, due, true)
+	return true
+}
+
+// post hands a transfer to the place that its account submits at.
+func (r *run) post(next *transfer, start time.Time, turn bool) {
+	place := r.takeRoom(r.tracker.launch(next, start, r.submitter.keepsOrder(), turn))
 	next.postedAt = place
 	r.queues[place] <- next
-	return true
 }
 
 // turn waits until the next submission may begin: in the open loop until it is due, in the closed loop for a place in

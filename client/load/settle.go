@@ -12,15 +12,30 @@ import (
 	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
 )
 
-// drain waits until everything acknowledged is committed, or for the time it has, or until the stream has ended.
+// gapsEvery is how often gaps are looked for at the end.
+const gapsEvery = 20 * time.Millisecond
+
+// drain waits until everything acknowledged is committed, or for the time it has, or until the stream has ended. What
+// holds up acknowledged transfers is submitted meanwhile.
 func (r *run) drain(followed chan error) {
-	timer := time.NewTimer(r.cfg.Drain)
+	timer, ticker := time.NewTimer(r.cfg.Drain), time.NewTicker(gapsEvery)
 	defer timer.Stop()
-	select {
-	case <-r.tracker.settle():
-	case <-timer.C:
-	case err := <-followed:
-		followed <- err
+	defer ticker.Stop()
+	settled := r.tracker.settle()
+	for {
+		select {
+		case <-settled:
+			return
+		case <-timer.C:
+			return
+		case err := <-followed:
+			followed <- err
+			return
+		case <-ticker.C:
+			for _, s := range r.tracker.gaps(r.accounts) {
+				r.post(s, time.Now(), false)
+			}
+		}
 	}
 }
 

@@ -54,9 +54,17 @@ func newTracker(accounts []*account) *tracker {
 		},
 	}
 	for _, a := range accounts {
-		t.ready <- a
+		t.offer(a, 0)
 	}
 	return t
+}
+
+// offer puts an account among the ready ones after a rest, unless it is there.
+func (t *tracker) offer(a *account, rest time.Duration) {
+	if !a.offered {
+		a.offered = true
+		t.ready.put(a, rest)
+	}
 }
 
 // head returns what an account submits next: a transfer that waits, or nil and the sequence to sign. The account is the
@@ -64,8 +72,9 @@ func newTracker(accounts []*account) *tracker {
 func (t *tracker) head(a *account, now time.Time) (next *transfer, sequence uint64, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	a.offered = false
 	if rest := a.restUntil.Sub(now); rest > 0 {
-		t.ready.put(a, rest)
+		t.offer(a, rest)
 		return nil, 0, false
 	}
 	if len(a.waiting) > 0 {
@@ -77,18 +86,18 @@ func (t *tracker) head(a *account, now time.Time) (next *transfer, sequence uint
 }
 
 // launch is to be called before a transfer goes out. early: the account may submit its next one before this one is
-// answered.
-func (t *tracker) launch(s *transfer, start time.Time, early bool) (place int) {
+// answered. turn: the loop has given it a turn, in the closed one a place in the window.
+func (t *tracker) launch(s *transfer, start time.Time, early, turn bool) (place int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !s.again {
 		s.start = start
-		s.measured = !start.Before(t.from)
+		s.measured = !start.Before(t.from) && (t.until.IsZero() || start.Before(t.until))
 	}
-	if s.slot { // submitted again it has its place already
+	if s.slot && turn { // it has its place already
 		<-t.slots
 	}
-	s.slot = t.slots != nil
+	s.slot = s.slot || turn && t.slots != nil
 	s.state, s.why, s.dropped, s.again, s.at = flies, "", false, false, start
 	t.counts.submitted++
 	t.outstanding++
@@ -106,7 +115,7 @@ func (t *tracker) release(a *account) {
 		a.parked = true
 		return
 	}
-	t.ready.put(a, time.Until(a.restUntil))
+	t.offer(a, time.Until(a.restUntil))
 }
 
 // land takes a transfer out of those in flight.
@@ -118,7 +127,7 @@ func (t *tracker) land(s *transfer) {
 	}
 	if a.parked && len(a.flying) < accountRoom {
 		a.parked = false
-		t.ready.put(a, time.Until(a.restUntil))
+		t.offer(a, time.Until(a.restUntil))
 	}
 }
 
@@ -199,6 +208,27 @@ func (t *tracker) refuse(s *transfer, r refusal, now time.Time, places int) (mov
 		t.freeSlot(s, r.rest)
 	}
 	return r.moved
+}
+
+// gaps returns the transfers that were refused, dropped or not answered and hold up others of their accounts that were
+// taken. They are to be launched.
+func (t *tracker) gaps(accounts []*account) (out []*transfer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	for _, a := range accounts {
+		if len(a.waiting) == 0 || now.Before(a.restUntil) {
+			continue
+		}
+		last := uint64(0)
+		for _, s := range a.flying {
+			last = max(last, s.sequence)
+		}
+		for len(a.waiting) > 0 && a.waiting[0].sequence < last {
+			out, a.waiting = append(out, a.waiting[0]), a.waiting[1:]
+		}
+	}
+	return out
 }
 
 // freeSlot gives a transfer's place in the window back, after a rest.
