@@ -31,6 +31,7 @@ type StreamOptions struct {
 	FromHeight          *uint64 // the first height; nil: the next to be committed
 	ResumeToken         string  // go on behind the commit that carried it; prevails over FromHeight
 	IncludeTransactions bool
+	IncludeOutcomes     bool // what became of the transactions, in brief: Commit.Outcomes
 	// Disconnected, if set, learns that the stream was lost and is opened again after retryIn.
 	Disconnected func(err error, retryIn time.Duration)
 }
@@ -40,6 +41,7 @@ type Commit struct {
 	Height      uint64
 	Block       *cairnv1.Block
 	ResumeToken string // goes on behind this commit, also in another process
+	Outcomes    []*cairnv1.TransactionOutcome
 }
 
 // StreamCommits follows the chain: every committed block once, in order. When the connection or the node is lost it
@@ -76,7 +78,7 @@ func (f *follower) run(ctx context.Context, yield func(Commit, error) bool) {
 			yield(Commit{}, err)
 			return
 		}
-		pause := f.backoff/2 + rand.N(f.backoff/2)
+		pause := jittered(f.backoff)
 		f.backoff = min(2*f.backoff, lastBackoff)
 		if f.opts.Disconnected != nil {
 			f.opts.Disconnected(err, pause)
@@ -86,6 +88,17 @@ func (f *follower) run(ctx context.Context, yield func(Commit, error) bool) {
 			return
 		}
 	}
+}
+
+// jittered is a pause of half to all of d.
+func jittered(d time.Duration) time.Duration { return d/2 + rand.N(d/2) }
+
+// endOf is how a stream ended: io.EOF stays what it is.
+func endOf(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.EOF
+	}
+	return wrap(err)
 }
 
 // errStopped says that the reader of the sequence wants no more.
@@ -126,6 +139,7 @@ func (f *follower) request() *cairnv1.StreamCommitsRequest {
 	}
 	return &cairnv1.StreamCommitsRequest{
 		FromHeight: from, ResumeToken: f.token, IncludeTransactions: f.opts.IncludeTransactions,
+		IncludeOutcomes: f.opts.IncludeOutcomes,
 	}
 }
 
@@ -142,7 +156,7 @@ func (f *follower) receive(m *cairnv1.StreamCommitsResponse, yield func(Commit, 
 		return fmt.Errorf("%w: %d came after %d", ErrGap, height, f.next-1)
 	}
 	f.token, f.started, f.next = m.GetResumeToken(), true, height+1
-	if !yield(Commit{height, m.GetBlock(), f.token}, nil) {
+	if !yield(Commit{height, m.GetBlock(), f.token, m.GetOutcomes().GetTransactions()}, nil) {
 		return errStopped
 	}
 	return nil
@@ -151,13 +165,20 @@ func (f *follower) receive(m *cairnv1.StreamCommitsResponse, yield func(Commit, 
 // final reports whether opening the stream again would not help.
 func (f *follower) final(err error) bool {
 	var e *Error
+	if errors.As(err, &e) && e.Code == codes.OutOfRange {
+		// A node that lags behind the one we had will catch up.
+		return !f.started || e.Reason != cairnv1.ErrorReason_HEIGHT_NOT_REACHED
+	}
+	return isFinal(err)
+}
+
+// isFinal reports whether making a call again would not help.
+func isFinal(err error) bool {
+	var e *Error
 	if !errors.As(err, &e) {
 		return true
 	}
 	switch e.Code {
-	case codes.OutOfRange:
-		// A node that lags behind the one we had will catch up.
-		return !f.started || e.Reason != cairnv1.ErrorReason_HEIGHT_NOT_REACHED
 	case codes.InvalidArgument, codes.NotFound, codes.FailedPrecondition, codes.Unimplemented, codes.PermissionDenied,
 		codes.Unauthenticated:
 		return true

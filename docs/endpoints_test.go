@@ -1,6 +1,7 @@
 package docs_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -39,6 +40,9 @@ func bindings(t *testing.T) []binding {
 			service := file.Services().Get(i)
 			for j := range service.Methods().Len() {
 				method := service.Methods().Get(j)
+				if method.IsStreamingClient() { // gRPC only
+					continue
+				}
 				rule, ok := proto.GetExtension(method.Options(), annotations.E_Http).(*annotations.HttpRule)
 				if !ok || rule == nil {
 					t.Fatalf("%s has no binding", method.FullName())
@@ -135,7 +139,7 @@ func TestCurlLines(t *testing.T) {
 	}
 }
 
-// findBinding takes the one with the fewest variables, as the gateway does.
+// findBinding takes the one with the fewest variables, and of those the longest, as the gateway does.
 func findBinding(t *testing.T, method, path string) binding {
 	t.Helper()
 	var found []binding
@@ -148,7 +152,9 @@ func findBinding(t *testing.T, method, path string) binding {
 	if len(found) == 0 {
 		t.Fatalf("no binding for %s %s", method, path)
 	}
-	return slices.MinFunc(found, func(a, b binding) int { return strings.Count(a.path, "{") - strings.Count(b.path, "{") })
+	return slices.MinFunc(found, func(a, b binding) int {
+		return cmp.Or(strings.Count(a.path, "{")-strings.Count(b.path, "{"), len(b.path)-len(a.path))
+	})
 }
 
 // Where the page lists the parameters of a path, they are all there are.

@@ -32,7 +32,8 @@ type route struct {
 // routeTable holds the bindings of every RPC of cairn.v1. It is read-only.
 type routeTable []route
 
-// publishedRoutes reads the bindings from the annotations of the services.
+// publishedRoutes reads the bindings from the annotations of the services. Methods without one are an error, but for those
+// by which the client streams.
 func publishedRoutes() (routeTable, error) {
 	var (
 		table routeTable
@@ -43,6 +44,9 @@ func publishedRoutes() (routeTable, error) {
 		for i := range file.Services().Len() {
 			methods := file.Services().Get(i).Methods()
 			for j := range methods.Len() {
+				if methods.Get(j).IsStreamingClient() { // HTTP has nothing like it: gRPC only
+					continue
+				}
 				rule, ok := proto.GetExtension(methods.Get(j).Options(), annotations.E_Http).(*annotations.HttpRule)
 				if !ok || rule == nil {
 					err = fmt.Errorf("gateway: %s has no REST binding", methods.Get(j).FullName())

@@ -11,7 +11,9 @@ import (
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
 )
@@ -36,16 +38,57 @@ func (s commitStream) serve(w http.ResponseWriter, r *http.Request, _ map[string
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
 		request.ResumeToken = last
 	}
+	method := streamed{cairnv1.BlockService_StreamCommits_FullMethodName, commitStreamPath}
+	serveStream(s.mux, method, w, r, func(ctx context.Context) (stream[cairnv1.StreamCommitsResponse], error) {
+		return s.blocks.StreamCommits(ctx, &request)
+	})
+}
+
+// transactionStreamPath is the path of StreamTransaction, as it is annotated.
+const transactionStreamPath = "/v1/transactions/{id}:stream"
+
+// transactionStream serves StreamTransaction likewise.
+type transactionStream struct {
+	mux          *runtime.ServeMux
+	transactions cairnv1.TransactionServiceClient
+}
+
+func (s transactionStream) serve(w http.ResponseWriter, r *http.Request, params map[string]string) {
+	var request cairnv1.StreamTransactionRequest
+	if err := runtime.PopulateQueryParameters(&request, r.URL.Query(), utilities.NewDoubleArray(nil)); err != nil {
+		writeError(w, explainParse(err.Error()))
+		return
+	}
+	request.Id = params["id"]
+	method := streamed{cairnv1.TransactionService_StreamTransaction_FullMethodName, transactionStreamPath}
+	serveStream(s.mux, method, w, r, func(ctx context.Context) (stream[cairnv1.StreamTransactionResponse], error) {
+		return s.transactions.StreamTransaction(ctx, &request)
+	})
+}
+
+// stream is what a call of a stream yields.
+type stream[T any] interface {
+	Recv() (*T, error)
+	Header() (metadata.MD, error)
+}
+
+// streamed is a method whose answer is a stream, and its path.
+type streamed struct{ name, path string }
+
+// serveStream opens a stream of the node and passes it on.
+func serveStream[T any, M interface {
+	*T
+	streamMessage
+}](mux *runtime.ServeMux, method streamed, w http.ResponseWriter, r *http.Request, open func(context.Context) (stream[T], error)) { //nolint:revive // the handler's arguments, and two more
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	// Adds the client's address, which the node's limits count by.
-	ctx, err := runtime.AnnotateContext(ctx, s.mux, r, cairnv1.BlockService_StreamCommits_FullMethodName,
-		runtime.WithHTTPPathPattern(commitStreamPath))
+	ctx, err := runtime.AnnotateContext(ctx, mux, r, method.name, runtime.WithHTTPPathPattern(method.path))
 	if err != nil {
 		writeError(w, explain(status.Convert(err)))
 		return
 	}
-	stream, err := s.blocks.StreamCommits(ctx, &request)
+	stream, err := open(ctx)
 	if err != nil {
 		writeError(w, explain(status.Convert(err)))
 		return
@@ -58,11 +101,36 @@ func (s commitStream) serve(w http.ResponseWriter, r *http.Request, _ map[string
 		writeError(w, explain(status.Convert(err)))
 		return
 	}
-	forward(w, newFraming(w, r), stream.Recv)
+	forward(w, newFraming(w, r), func() (streamMessage, error) {
+		message, err := stream.Recv()
+		return M(message), err
+	})
+}
+
+// streamMessage is a message of a stream of the API.
+type streamMessage interface{ proto.Message }
+
+// isHeartbeat says whether a message tells nothing but that the stream lives.
+func isHeartbeat(message streamMessage) bool {
+	switch m := message.(type) {
+	case *cairnv1.StreamCommitsResponse:
+		return m.GetBlock() == nil
+	case *cairnv1.StreamTransactionResponse:
+		return m.State == nil
+	}
+	return false
+}
+
+// resumeToken is where the stream can be resumed; empty where there is no such place.
+func resumeToken(message streamMessage) string {
+	if m, ok := message.(*cairnv1.StreamCommitsResponse); ok {
+		return m.GetResumeToken()
+	}
+	return ""
 }
 
 // forward sends what recv yields until it ends or the client is gone.
-func forward(w http.ResponseWriter, frame framing, recv func() (*cairnv1.StreamCommitsResponse, error)) {
+func forward(w http.ResponseWriter, frame framing, recv func() (streamMessage, error)) {
 	w.Header().Set("Content-Type", frame.contentType())
 	// Asks proxies that would collect an answer before they pass it on not to.
 	w.Header().Set("X-Accel-Buffering", "no")
@@ -91,7 +159,7 @@ func forward(w http.ResponseWriter, frame framing, recv func() (*cairnv1.StreamC
 // framing is how messages are set apart from each other.
 type framing interface {
 	contentType() string
-	send(message *cairnv1.StreamCommitsResponse) error
+	send(message streamMessage) error
 	fail(st *status.Status) error
 }
 
@@ -121,7 +189,7 @@ type lines struct {
 
 func (l lines) contentType() string { return "application/x-ndjson" }
 
-func (l lines) send(message *cairnv1.StreamCommitsResponse) error {
+func (l lines) send(message streamMessage) error {
 	text, err := l.json.Marshal(message)
 	if err != nil {
 		return err
@@ -136,7 +204,7 @@ func (l lines) line(key string, text []byte) error {
 	return err
 }
 
-// events are server-sent events: the message itself as data, its resume token as id. Heartbeats are events of another
+// events are server-sent events: the message itself as data, its resume token as id where it has one. Heartbeats are events of another
 // name, which a page does not see unless it asks for them, and move the id like the others.
 type events struct {
 	w    io.Writer
@@ -145,16 +213,19 @@ type events struct {
 
 func (e events) contentType() string { return "text/event-stream" }
 
-func (e events) send(message *cairnv1.StreamCommitsResponse) error {
+func (e events) send(message streamMessage) error {
 	text, err := e.json.Marshal(message)
 	if err != nil {
 		return err
 	}
-	name := ""
-	if message.GetBlock() == nil {
-		name = "event: heartbeat\n"
+	head := ""
+	if isHeartbeat(message) {
+		head = "event: heartbeat\n"
 	}
-	_, err = io.WriteString(e.w, name+"id: "+message.GetResumeToken()+"\ndata: "+string(text)+"\n\n")
+	if token := resumeToken(message); token != "" {
+		head += "id: " + token + "\n"
+	}
+	_, err = io.WriteString(e.w, head+"data: "+string(text)+"\n\n")
 	return err
 }
 

@@ -105,6 +105,8 @@ type Pool struct {
 
 	dropped  memory[Outcome] // why transactions that it does not hold were dropped
 	watchers map[consensus.Hash]*watcher
+
+	proposals proposals
 }
 
 // New returns an empty Pool.

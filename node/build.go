@@ -160,6 +160,7 @@ func (n *Node) openEngine() error {
 	observer.Note = func(at time.Time, what core.Note) {
 		note(at, what)
 		n.followFetch(what)
+		n.followProposals(what)
 		if n.opts.Observer != nil {
 			n.opts.Observer(at, what)
 		}

@@ -14,7 +14,9 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/reflection"
 
+	"github.com/cairnchain/cairn/consensus/core"
 	"github.com/cairnchain/cairn/gateway"
+	"github.com/cairnchain/cairn/mempool"
 	"github.com/cairnchain/cairn/node/keys"
 	"github.com/cairnchain/cairn/node/rpc"
 )
@@ -113,6 +115,16 @@ func (n *Node) faucet() (*rpc.Faucet, error) {
 		return nil, err
 	}
 	return &rpc.Faucet{Key: key.Private()}, nil
+}
+
+// followProposals tells the pool which blocks are proposed, for those who follow a transaction.
+func (n *Node) followProposals(what core.Note) {
+	if accepted, ok := what.(core.ProposalAccepted); ok && !accepted.Block.IsEmpty() {
+		b := accepted.Block
+		n.pool.Proposed(mempool.Proposal{
+			Block: b.ID(), Height: b.Height, Round: b.Round, Leader: b.Proposer, Transactions: b.Payload,
+		})
+	}
 }
 
 func (n *Node) peers() []rpc.PeerStatus {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -41,19 +42,65 @@ type fakeNode struct {
 	commit func(n int) int
 	fate   cairnv1.TransactionState_Value // what is said of those that are not committed; 0: not found
 
+	parks  bool                // a transaction ahead of its account's next waits for those before it
+	parked map[string][][]byte // bodies, by sender
+
 	shortStreams int // the first so many streams end after one block
 
 	mu        sync.Mutex
 	streams   int
 	submitted int
+	calls     int // of several transactions
 	taken     int
-	blocks    []*cairnv1.Transaction
+	blocks    []*cairnv1.TransactionOutcome
 	balances  map[string]int64 // beyond the million
 	sequences map[string]uint64
 	changed   chan struct{}
 }
 
 const fakeFunds = 1_000_000_000
+
+func (f *fakeNode) SubmitTransactions(ctx context.Context, req *cairnv1.SubmitTransactionsRequest) (*cairnv1.SubmitTransactionsResponse, error) {
+	f.mu.Lock()
+	f.calls++
+	f.mu.Unlock()
+	out := &cairnv1.SubmitTransactionsResponse{}
+	for _, tx := range req.GetTransactions() {
+		outcome := &cairnv1.SubmissionOutcome{}
+		answer, err := f.SubmitTransaction(ctx, &cairnv1.SubmitTransactionRequest{Transaction: tx})
+		if err == nil {
+			outcome.Id, outcome.State = answer.GetId(), answer.GetState().Enum()
+		} else {
+			var e *client.Error
+			if errors.As(client.FromError(err), &e) && e.Reason == cairnv1.ErrorReason_UNSPECIFIED {
+				return nil, err // the call is lost, with all that is in it
+			}
+			outcome.Error = &cairnv1.SubmissionError{Reason: e.Reason, RetryAfter: durationpb.New(e.RetryAfter)}
+		}
+		out.Outcomes = append(out.Outcomes, outcome)
+	}
+	return out, nil
+}
+
+func (f *fakeNode) StreamSubmissions(s grpc.BidiStreamingServer[cairnv1.StreamSubmissionsRequest, cairnv1.StreamSubmissionsResponse]) error {
+	for first := uint64(0); ; {
+		req, err := s.Recv()
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		answer, err := f.SubmitTransactions(s.Context(), &cairnv1.SubmitTransactionsRequest{Transactions: req.GetTransactions()})
+		if err != nil {
+			return err
+		}
+		if err := s.Send(&cairnv1.StreamSubmissionsResponse{FirstIndex: first, Outcomes: answer.GetOutcomes()}); err != nil {
+			return err
+		}
+		first += uint64(len(answer.GetOutcomes()))
+	}
+}
 
 func (f *fakeNode) SubmitTransaction(_ context.Context, req *cairnv1.SubmitTransactionRequest) (*cairnv1.SubmitTransactionResponse, error) {
 	f.mu.Lock()
@@ -70,22 +117,35 @@ func (f *fakeNode) SubmitTransaction(_ context.Context, req *cairnv1.SubmitTrans
 		return nil, err
 	}
 	id := ledger.ID(req.GetTransaction().GetBody()).String()
-	for range f.commit(f.taken) {
-		height := uint64(len(f.blocks) + 1)
-		f.blocks = append(f.blocks, &cairnv1.Transaction{
-			Id: id, State: cairnv1.TransactionState_COMMITTED, Decoded: &body,
-			Receipt: &cairnv1.Receipt{FeeCharged: body.GetFee(), Height: height},
-		})
-		f.sequences[body.GetSender()] = body.GetSequence() + 1
-		f.balances[body.GetSender()] -= int64(body.GetFee())
-		for _, o := range body.GetTransfer().GetOutputs() {
-			f.balances[body.GetSender()] -= int64(o.GetAmount())
-			f.balances[o.GetTo()] += int64(o.GetAmount())
-		}
+	times := f.commit(f.taken)
+	if f.parks && body.GetSequence() != f.sequences[body.GetSender()] {
+		f.parked[body.GetSender()] = append(f.parked[body.GetSender()], req.GetTransaction().GetBody())
+		times = 0
+	}
+	for range times {
+		f.commitOne(id, &body)
 	}
 	close(f.changed)
 	f.changed = make(chan struct{})
 	return &cairnv1.SubmitTransactionResponse{Id: id, State: cairnv1.TransactionState_PENDING}, nil
+}
+
+// commitOne commits a transaction, and those of its account that waited for it.
+func (f *fakeNode) commitOne(id string, body *cairnv1.TransactionBody) {
+	f.blocks = append(f.blocks, &cairnv1.TransactionOutcome{Id: id, FeeCharged: body.GetFee()})
+	f.sequences[body.GetSender()] = body.GetSequence() + 1
+	f.balances[body.GetSender()] -= int64(body.GetFee())
+	for _, o := range body.GetTransfer().GetOutputs() {
+		f.balances[body.GetSender()] -= int64(o.GetAmount())
+		f.balances[o.GetTo()] += int64(o.GetAmount())
+	}
+	for _, raw := range f.parked[body.GetSender()] {
+		var next cairnv1.TransactionBody
+		if proto.Unmarshal(raw, &next) == nil && next.GetSequence() == f.sequences[body.GetSender()] {
+			f.commitOne(ledger.ID(raw).String(), &next)
+			return
+		}
+	}
 }
 
 func (f *fakeNode) GetTransaction(_ context.Context, req *cairnv1.GetTransactionRequest) (*cairnv1.Transaction, error) {
@@ -106,9 +166,9 @@ func (f *fakeNode) StreamCommits(req *cairnv1.StreamCommitsRequest, s grpc.Serve
 		f.mu.Unlock()
 		for ; next <= uint64(len(blocks)); next++ {
 			height := next
-			if err := s.Send(&cairnv1.StreamCommitsResponse{Height: &height, ResumeToken: fmt.Sprint(height), Block: &cairnv1.Block{
-				Height: height, Transactions: blocks[height-1 : height],
-			}}); err != nil {
+			if err := s.Send(&cairnv1.StreamCommitsResponse{Height: &height, ResumeToken: fmt.Sprint(height), Block: &cairnv1.Block{Height: height},
+				Outcomes: &cairnv1.BlockOutcomes{Transactions: blocks[height-1 : height]},
+			}); err != nil {
 				return err
 			}
 			if short {
@@ -155,6 +215,7 @@ func once(int) int { return 1 }
 // start serves the node and returns a client of it.
 func (f *fakeNode) start(t *testing.T) *client.Client {
 	t.Helper()
+	f.parked = map[string][][]byte{}
 	f.balances, f.sequences, f.changed = map[string]int64{}, map[string]uint64{}, make(chan struct{})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -226,6 +287,71 @@ func TestLost(t *testing.T) {
 		}
 		if dropped := report.Dropped["EXPIRED"]; dropped != c.missed-c.lost {
 			t.Errorf("%s: dropped %v", name, report.Dropped)
+		}
+	}
+}
+
+// By every way to submit the report is the same; several transactions share a call.
+func TestWays(t *testing.T) {
+	for _, via := range []load.Via{load.GRPC, load.Batch, load.Stream} {
+		for _, mode := range []load.Mode{load.Open, load.Closed} {
+			node := &fakeNode{commit: once}
+			cfg := load.Config{Via: via, Mode: mode, Count: 500, Rate: 100_000, Window: 100, Presign: 50}
+			cfg.Clients, cfg.Accounts, cfg.Drain = []*client.Client{node.start(t)}, 4, time.Minute
+			report, err := load.Run(t.Context(), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := report.Err(); err != nil || report.Submitted != 500 || report.Acknowledged != 500 || report.Committed != 500 ||
+				node.submitted != 500 || report.Unexpected != 0 || len(report.Rejected)+len(report.Unanswered)+len(report.Dropped) != 0 {
+				t.Errorf("%s, %s: %v, %d submitted: %+v", via, mode, err, node.submitted, report)
+			}
+			if (node.calls > 0) != (via != load.GRPC) {
+				t.Errorf("%s, %s: %d calls of several", via, mode, node.calls)
+			}
+		}
+	}
+}
+
+// A stream or a call of several that is lost answers nothing of what was in it; all of it is submitted again.
+func TestLostAnswersOfMany(t *testing.T) {
+	for _, via := range []load.Via{load.Batch, load.Stream} {
+		node := &fakeNode{commit: once, parks: true, refuse: func(n int) error {
+			if n == 30 {
+				return status.Error(codes.Unavailable, "gone")
+			}
+			return nil
+		}}
+		cfg := load.Config{Via: via, Mode: load.Open, Count: 300, Rate: 2000, Clients: []*client.Client{node.start(t)}, Accounts: 4, Drain: time.Minute}
+		report, err := load.Run(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lost := report.Unanswered["Unavailable"]
+		if err := report.Err(); err != nil || report.Submitted < 300 || report.Acknowledged != report.Submitted-lost || lost == 0 {
+			t.Errorf("%s: %v: %+v", via, report.Err(), report)
+		}
+	}
+}
+
+// With Retry what is refused is submitted again beside what is due, and its latency runs on.
+func TestRetry(t *testing.T) {
+	for _, via := range []load.Via{load.GRPC, load.Batch, load.Stream} {
+		node := &fakeNode{commit: once, parks: true, refuse: func(n int) error {
+			if n <= 10 {
+				return refusal(codes.ResourceExhausted, cairnv1.ErrorReason_MEMPOOL_FULL, 50*time.Millisecond)
+			}
+			return nil
+		}}
+		cfg := load.Config{Via: via, Mode: load.Open, Count: 100, Rate: 10_000, Retry: true}
+		cfg.Clients, cfg.Accounts = []*client.Client{node.start(t)}, 4
+		report, err := load.Run(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := report.Err(); err != nil || report.Rejected["MEMPOOL_FULL"] != 10 || report.Committed < 90 || report.Submitted != report.Committed+10 ||
+			report.Latency.Max < 50 {
+			t.Errorf("%s: %v: %+v", via, err, report)
 		}
 	}
 }
@@ -307,6 +433,7 @@ func TestConfig(t *testing.T) {
 		"endpoints": func(c *load.Config) { c.Clients = nil },
 		"URLs":      func(c *load.Config) { c.Via = load.REST },
 		"mode":      func(c *load.Config) { c.Mode = "half-open" },
+		"presign":   func(c *load.Config) { c.Presign = load.MaxPresign + 1 },
 		"via":       func(c *load.Config) { c.Via = "pigeon" },
 		"window: 0": func(c *load.Config) { c.Window = 0 },
 		fmt.Sprintf("window: %d", load.MaxWindow+1): func(c *load.Config) { c.Window = load.MaxWindow + 1 },

@@ -43,7 +43,7 @@ func (r *run) followOne(ctx context.Context, c *client.Client, from *uint64) err
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	begun, lost := *from, error(nil)
-	opts := client.StreamOptions{FromHeight: &begun, IncludeTransactions: true, Disconnected: func(err error, _ time.Duration) {
+	opts := client.StreamOptions{FromHeight: &begun, IncludeOutcomes: true, Disconnected: func(err error, _ time.Duration) {
 		lost = err
 		cancel()
 	}}
@@ -55,7 +55,7 @@ func (r *run) followOne(ctx context.Context, c *client.Client, from *uint64) err
 			}
 			break
 		}
-		r.tracker.commit(commit.Block, time.Now())
+		r.tracker.commit(commit.Outcomes, time.Now())
 		height = commit.Height + 1
 	}
 	*from = height

@@ -112,10 +112,7 @@ func (r *run) connect(ctx context.Context) error {
 		return err
 	}
 	r.chain = chain{answer.GetChainId(), answer.GetAddressPrefix(), answer.GetMinimumFee()}
-	r.submitter = grpcSubmitter(r.cfg.Clients)
-	if r.cfg.Via == REST {
-		r.submitter = newRESTSubmitter(r.cfg.URLs, r.cfg.Calls)
-	}
+	r.submitter = r.newSubmitter()
 	r.accounts = newAccounts(r.chain, r.cfg, r.submitter.places())
 	r.memo, r.size, err = memoLength(r.chain, r.accounts[0], r.cfg.Size)
 	if err == nil && r.memo > ledger.MaxMemoBytes {

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -31,9 +32,14 @@ type Via string
 
 // The ways to submit.
 const (
-	GRPC Via = "grpc" // SubmitTransaction
-	REST Via = "rest" // POST /v1/transactions
+	GRPC   Via = "grpc"   // SubmitTransaction
+	REST   Via = "rest"   // POST /v1/transactions
+	Batch  Via = "batch"  // SubmitTransactions: what has gathered while the last call was under way
+	Stream Via = "stream" // StreamSubmissions: the least work for both sides
 )
+
+// vias are all of them.
+var vias = [...]Via{GRPC, REST, Batch, Stream}
 
 // Limits of a Config.
 const (
@@ -43,7 +49,9 @@ const (
 	MinSize     = 200  // bytes of a transaction; those with a long chain id are a little longer
 	MaxSize     = 400  // a memo fills up to 256 bytes
 	MaxCalls    = 1000 // below what a node takes at once
-	accountRoom = 64   // pending transactions of one account; the account rests beyond it, below the mempool's 100
+	MaxPresign  = 1_000_000
+	presignAuto = 200_000
+	accountRoom = 64 // pending transactions of one account; the account rests beyond it, below the mempool's 100
 	callTimeout = 10 * time.Second
 )
 
@@ -56,7 +64,7 @@ type Config struct {
 	Via      Via           // default GRPC: to all Clients
 	Mode     Mode          // default Closed
 	Window   int           // Closed: outstanding transactions, in total; 1 to MaxWindow, and at most 64 per account
-	Calls    int           // submissions under way at one endpoint, 1 to MaxCalls; more wait, and their latency runs; default DefaultCalls
+	Calls    int           // submissions under way at one endpoint, 1 to MaxCalls; more wait, and their latency runs; default DefaultCalls, by Batch and Stream MaxCalls
 	Rate     float64       // Open: transactions per second; above 0, up to MaxRate
 	Warmup   time.Duration // not measured, before Duration
 	Duration time.Duration // measured; 0: until Count
@@ -67,6 +75,13 @@ type Config struct {
 	Seed     uint64         // of the accounts; two runs at once on a chain need different ones
 	Size     int            // bytes of a transaction as carried, MinSize to MaxSize, about; default DefaultSize
 	Bank     *client.Wallet // pays for the accounts; nil: the faucet does
+
+	// Retry submits what was refused for now again, after the rest that the node asks for and beside what is due; its
+	// latency runs on from its first submission. Else the account's next turn takes its sequence, as a new submission.
+	Retry bool
+	// Presign is how many transfers are signed before anything is submitted, up to MaxPresign; the others are signed as
+	// they are submitted. 0: in the open loop what is due, up to 200,000; in the closed loop none. Negative: none.
+	Presign int
 
 	Progress func(Progress) // called once a second while submitting and waiting; nil: never
 }
@@ -108,6 +123,15 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.Calls == 0 {
 		c.Calls = DefaultCalls
+		if c.Via == Batch || c.Via == Stream {
+			c.Calls = MaxCalls
+		}
+	}
+	if c.Presign == 0 && c.Mode == Open {
+		c.Presign = int(min(c.Rate*(c.Warmup+c.Duration).Seconds(), presignAuto))
+		if c.Count > 0 {
+			c.Presign = int(min(uint64(c.Presign), c.Count))
+		}
 	}
 	if c.Size == 0 {
 		c.Size = DefaultSize
@@ -123,8 +147,8 @@ func (c Config) checkLoop() error {
 	switch {
 	case len(c.Clients) == 0:
 		return fmt.Errorf("%w: endpoints: none", ErrConfig)
-	case c.Via != GRPC && c.Via != REST:
-		return fmt.Errorf("%w: via: %q is neither grpc nor rest", ErrConfig, c.Via)
+	case !slices.Contains(vias[:], c.Via):
+		return fmt.Errorf("%w: via: %q is none of %v", ErrConfig, c.Via, vias)
 	case c.Via == REST && len(c.URLs) == 0:
 		return fmt.Errorf("%w: endpoints: rest needs URLs to post to", ErrConfig)
 	case c.Mode != Closed && c.Mode != Open:
@@ -148,6 +172,8 @@ func (c Config) checkRest() error {
 		return fmt.Errorf("%w: accounts: %d is not in 2…%d", ErrConfig, c.Accounts, MaxAccounts)
 	case c.Calls < 1 || c.Calls > MaxCalls:
 		return fmt.Errorf("%w: calls: %d is not in 1…%d", ErrConfig, c.Calls, MaxCalls)
+	case c.Presign > MaxPresign:
+		return fmt.Errorf("%w: presign: %d is above %d", ErrConfig, c.Presign, MaxPresign)
 	case c.Size < MinSize || c.Size > MaxSize:
 		return fmt.Errorf("%w: size: %d is not in %d…%d bytes", ErrConfig, c.Size, MinSize, MaxSize)
 	}

@@ -29,6 +29,12 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// Above coarseRate per second no pause is shorter than coarsePause.
+const (
+	coarseRate  = 5000
+	coarsePause = 500 * time.Microsecond
+)
+
 // pace is the schedule of the open loop: submission i is due at start + i/rate, however late the others are. So what
 // waits behind a slow answer counts that wait as latency. Safe for concurrent use.
 type pace struct {
@@ -41,7 +47,11 @@ type pace struct {
 // next waits until the next submission is due and returns that instant, which may be long past. The error is ctx's.
 func (p *pace) next(ctx context.Context) (time.Time, error) {
 	due := p.due(p.taken.Add(1) - 1)
-	if err := p.clock.sleep(ctx, due.Sub(p.clock.now())); err != nil {
+	wait := due.Sub(p.clock.now())
+	if wait > 0 && p.rate > coarseRate {
+		wait = max(wait, coarsePause) // what is due meanwhile goes out together: a waking costs more than a submission
+	}
+	if err := p.clock.sleep(ctx, wait); err != nil {
 		p.taken.Add(-1)
 		return time.Time{}, err
 	}

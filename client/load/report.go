@@ -31,10 +31,10 @@ type Report struct {
 	StillPending uint64            `json:"stillPending"` // of the lost ones: a node still holds them
 	Failed       uint64            `json:"failed"`       // of the committed ones: the transfer had no effect
 	Behind       uint64            `json:"behind"`       // open loop: due, and not submitted by the end
-	Rejected     map[string]uint64 `json:"rejected"`     // by reason; none was submitted again
+	Rejected     map[string]uint64 `json:"rejected"`     // by reason; one that is submitted again counts again
 	Unanswered   map[string]uint64 `json:"unanswered"`   // by gRPC code or reason: may have arrived
 	Dropped      map[string]uint64 `json:"dropped"`      // acknowledged, and dropped later, as a node says
-	Unexpected   uint64            `json:"unexpected"`   // commits of these accounts that were not waited for any more
+	Unexpected   uint64            `json:"unexpected"`   // committed a second time
 	Problems     []string          `json:"problems"`     // promises that were broken, the first twenty
 }
 
@@ -148,7 +148,7 @@ func (t *tracker) progress() Progress {
 	defer t.mu.Unlock()
 	return Progress{
 		Submitted: t.counts.submitted, Acknowledged: t.counts.acknowledged, Committed: t.counts.committed,
-		Rejected: total(t.counts.rejected), Outstanding: uint64(len(t.outstanding)),
+		Rejected: total(t.counts.rejected), Outstanding: uint64(t.outstanding),
 		P50: t.latency.Quantile(0.5), P99: t.latency.Quantile(0.99),
 	}
 }

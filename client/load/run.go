@@ -3,7 +3,7 @@ package load
 import (
 	"context"
 	"errors"
-	"fmt"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -22,9 +22,9 @@ type run struct {
 	submitter submitter
 	observer  int // index of the client that is asked
 	tracker   *tracker
-	calls     []chan struct{} // room for submissions under way, by place
-	nonce     atomic.Uint64
-	taken     atomic.Uint64 // submissions begun, against Count
+	queues    []chan *transfer // to be posted, by place
+	room      []chan struct{}  // a token for each submission under way, by place
+	taken     atomic.Uint64    // submissions begun, against Count
 	pace      *pace
 }
 
@@ -34,10 +34,7 @@ func (r *run) measure(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.calls = make([]chan struct{}, r.submitter.places())
-	for i := range r.calls {
-		r.calls[i] = make(chan struct{}, r.cfg.Calls)
-	}
+	r.ready()
 	submitting, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	following, unfollow := context.WithCancel(context.WithoutCancel(ctx))
@@ -60,13 +57,20 @@ func (r *run) measure(ctx context.Context) (*Report, error) {
 		r.showProgress(following, start)
 		return nil
 	})
-	r.drive(submitting, start, end)
+	tending, tended := context.WithCancel(following)
+	group.Go(func() error {
+		r.tend(tending)
+		return nil
+	})
+	finish := r.drive(submitting, start, end)
 	until := time.Now()
 	if !end.IsZero() && end.Before(until) {
 		until = end // the last answers took longer
 	}
 	r.tracker.window(from, until)
 	r.drain(followed)
+	tended()
+	finish()
 	lost := r.lookUp(context.WithoutCancel(ctx), unfollow, followed)
 	r.checkBooks(context.WithoutCancel(ctx))
 	unfollow()
@@ -84,27 +88,81 @@ func (r *run) height(ctx context.Context) (uint64, error) {
 	return status.GetHeight(), err
 }
 
+// ready makes what submissions need: queues, drafts, and the transfers that are signed ahead.
+func (r *run) ready() {
+	for range r.submitter.places() {
+		r.queues = append(r.queues, make(chan *transfer, r.cfg.Calls))
+		r.room = append(r.room, make(chan struct{}, r.cfg.Calls))
+	}
+	if r.cfg.Mode == Closed {
+		r.tracker.slots = make(chan struct{}, r.cfg.Window)
+	}
+	r.tracker.retry = r.cfg.Retry
+	prepareDrafts(r.chain, r.accounts, r.memo)
+	group := &errgroup.Group{}
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, a := range r.accounts {
+		n := max(r.cfg.Presign, 0) / len(r.accounts)
+		if i < max(r.cfg.Presign, 0)%len(r.accounts) {
+			n++
+		}
+		group.Go(func() error {
+			for range n {
+				a.waiting = append(a.waiting, a.sign(a.next))
+				a.next++
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // no error is returned
+}
+
 // drive submits from start until end, unless that is zero, or until the count is reached or ctx ends, and returns when
-// all is answered.
-func (r *run) drive(ctx context.Context, start, end time.Time) {
+// all is answered. finish ends what it has started.
+func (r *run) drive(ctx context.Context, start, end time.Time) (finish func()) {
 	if !end.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, end)
 		defer cancel()
 	}
-	loops, loop := r.cfg.Window, r.closedLoop
 	if r.cfg.Mode == Open {
 		r.pace = &pace{clock: realClock(), start: start, rate: r.cfg.Rate}
-		loops, loop = r.cfg.Calls*r.submitter.places(), r.openLoop
 	}
-	group := &errgroup.Group{}
-	for range loops {
-		group.Go(func() error {
-			loop(ctx)
+	resolving := &errgroup.Group{}
+	resolving.SetLimit(readsAtOnce)
+	wait := r.submitter.start(r.queues, func(all []answer) { r.answered(all, resolving) })
+	for r.more(ctx) && r.one(ctx) {
+	}
+	for _, room := range r.room { // all of it is there when all is answered
+		for range cap(room) {
+			room <- struct{}{}
+		}
+		for range cap(room) {
+			<-room
+		}
+	}
+	return func() {
+		for _, queue := range r.queues {
+			close(queue)
+		}
+		wait()
+		_ = resolving.Wait() // no error is returned
+	}
+}
+
+// answered takes answers in.
+func (r *run) answered(all []answer, resolving *errgroup.Group) {
+	for _, one := range all {
+		<-r.room[one.of.postedAt]
+	}
+	for _, a := range r.tracker.answers(all, r.submitter.keepsOrder(), r.submitter.places()) {
+		resolving.Go(func() error {
+			ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+			defer cancel()
+			r.readSequence(ctx, a)
 			return nil
 		})
 	}
-	_ = group.Wait() // the loops return nil
 }
 
 // more reports whether another submission may begin.
@@ -112,47 +170,86 @@ func (r *run) more(ctx context.Context) bool {
 	return ctx.Err() == nil && (r.cfg.Count == 0 || r.taken.Add(1) <= r.cfg.Count)
 }
 
-// closedLoop is one place in the window: it submits when its last transaction was committed or refused.
-func (r *run) closedLoop(ctx context.Context) {
-	for r.more(ctx) {
-		a := r.tracker.ready.take(ctx)
-		if a == nil {
-			return
-		}
-		s, refused := r.submitOne(ctx, a, time.Time{})
-		if refused != nil {
-			_ = sleep(ctx, refused.rest) // the loop ends if ctx did
-			continue
-		}
-		r.awaitCommit(ctx, s)
+// one submits when the loop says so, what an account has next. False: ctx ended.
+func (r *run) one(ctx context.Context) bool {
+	due, ok := r.turn(ctx)
+	if !ok {
+		return false
 	}
+	next := r.nextTransfer(ctx)
+	if next == nil {
+		r.giveTurnBack()
+		return false
+	}
+	if next.again { // it has had its turn
+		r.giveTurnBack()
+	}
+	if due.IsZero() {
+		due = time.Now()
+	}
+	r.post(next, due, true)
+	return true
 }
 
-// awaitCommit waits for the commit, but not for ever: a transaction that is lost must not take a place for good.
-func (r *run) awaitCommit(ctx context.Context, s *sent) {
-	timer := time.NewTimer(r.cfg.Drain)
-	defer timer.Stop()
-	select {
-	case <-s.done:
-	case <-timer.C:
-	case <-ctx.Done():
-	}
+// post hands a transfer to the place that its account submits at.
+func (r *run) post(next *transfer, start time.Time, turn bool) {
+	place := r.takeRoom(r.tracker.launch(next, start, r.submitter.keepsOrder(), turn))
+	next.postedAt = place
+	r.queues[place] <- next
 }
 
-// openLoop submits what is due.
-func (r *run) openLoop(ctx context.Context) {
-	for r.more(ctx) {
+// turn waits until the next submission may begin: in the open loop until it is due, in the closed loop for a place in
+// the window.
+func (r *run) turn(ctx context.Context) (due time.Time, ok bool) {
+	if r.pace != nil {
 		due, err := r.pace.next(ctx)
-		if err != nil {
-			return
-		}
+		return due, err == nil
+	}
+	select {
+	case r.tracker.slots <- struct{}{}:
+		return time.Time{}, true
+	case <-ctx.Done():
+		return time.Time{}, false
+	}
+}
+
+// giveTurnBack lets the next submission begin in the place of one that did not; a place in the window is the tracker's.
+func (r *run) giveTurnBack() {
+	if r.pace != nil {
+		r.pace.taken.Add(-1)
+	}
+}
+
+// nextTransfer waits for an account that may submit, and signs if nothing is signed ahead. Nil: ctx ended.
+func (r *run) nextTransfer(ctx context.Context) *transfer {
+	for {
 		a := r.tracker.ready.take(ctx)
 		if a == nil {
-			r.pace.taken.Add(-1)
-			return
+			return nil
 		}
-		r.submitOne(ctx, a, due)
+		next, sequence, ok := r.tracker.head(a, time.Now())
+		if !ok {
+			continue // it rests
+		}
+		if next == nil {
+			next = a.sign(sequence)
+		}
+		return next
 	}
+}
+
+// takeRoom waits for room at a place; where there is none, another one that has room will do.
+func (r *run) takeRoom(place int) int {
+	for i := range r.room {
+		at := (place + i) % len(r.room)
+		select {
+		case r.room[at] <- struct{}{}:
+			return at
+		default:
+		}
+	}
+	r.room[place] <- struct{}{}
+	return place
 }
 
 // behind is how many submissions were due when the open loop ended and had not begun.
@@ -167,67 +264,6 @@ func (r *run) behind(until time.Time) uint64 {
 	return uint64(max(0, due-r.pace.taken.Load()))
 }
 
-// submitOne signs and submits the account's next transaction and gives the account back. Latency counts from start, or
-// from now if that is zero. A refusal is returned; an error of signing is a broken invariant.
-func (r *run) submitOne(ctx context.Context, a *account, start time.Time) (*sent, *refusal) {
-	signed, err := a.sign(r.chain, memo(r.nonce.Add(1), r.memo))
-	if err != nil {
-		panic(fmt.Sprintf("load: %v", err)) // memoLength signed such a transaction
-	}
-	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout) // what goes out is answered, also at the end
-	defer cancel()
-	room := r.calls[a.place]
-	if start.IsZero() {
-		start = time.Now()
-	}
-	s := &sent{id: signed.ID, from: a, start: start, done: make(chan struct{})}
-	r.tracker.submit(s)
-	room <- struct{}{}
-	err = r.submitter.submit(call, a.place, signed)
-	<-room
-	if err == nil {
-		r.tracker.acknowledge(s)
-		return s, nil
-	}
-	refused := refusalOf(err)
-	if refused.uncertain {
-		r.tracker.unanswer(s, refused.reason)
-		a.place = (a.place + 1) % r.submitter.places()
-		r.tracker.resolve(s, r.known(ctx, s))
-		return s, &refused
-	}
-	r.tracker.reject(s, refused.reason)
-	if refused.moved {
-		r.readSequence(call, a)
-	}
-	r.tracker.ready.put(a, refused.rest)
-	return s, &refused
-}
-
-// resolveTries is how often the nodes are asked about a transaction whose answer was lost, callPause apart.
-const (
-	resolveTries = 4
-	callPause    = 250 * time.Millisecond
-)
-
-// known reports whether any node knows a transaction whose answer was lost.
-func (r *run) known(ctx context.Context, s *sent) bool {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
-	defer cancel()
-	for range resolveTries {
-		for _, c := range r.cfg.Clients {
-			tx, err := c.Transaction(ctx, s.id)
-			if err == nil && taken(tx.GetState(), 0) == nil {
-				return true
-			}
-		}
-		if r.tracker.isCommitted(s) || sleep(ctx, callPause) != nil {
-			break
-		}
-	}
-	return false
-}
-
 // readSequence takes over the sequence of an account that has used more than we know, such as by a transaction whose
 // answer was lost. It never goes back: what was acknowledged is pending somewhere.
 func (r *run) readSequence(ctx context.Context, a *account) {
@@ -237,5 +273,5 @@ func (r *run) readSequence(ctx context.Context, a *account) {
 			answer = found
 		}
 	}
-	a.next = max(a.next, answer.GetPendingSequence())
+	r.tracker.skip(a, answer.GetPendingSequence())
 }

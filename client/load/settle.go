@@ -12,15 +12,30 @@ import (
 	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
 )
 
-// drain waits until everything acknowledged is committed, or for the time it has, or until the stream has ended.
+// gapsEvery is how often gaps are looked for at the end.
+const gapsEvery = 20 * time.Millisecond
+
+// drain waits until everything acknowledged is committed, or for the time it has, or until the stream has ended. What
+// holds up acknowledged transfers is submitted meanwhile.
 func (r *run) drain(followed chan error) {
-	timer := time.NewTimer(r.cfg.Drain)
+	timer, ticker := time.NewTimer(r.cfg.Drain), time.NewTicker(gapsEvery)
 	defer timer.Stop()
-	select {
-	case <-r.tracker.settle():
-	case <-timer.C:
-	case err := <-followed:
-		followed <- err
+	defer ticker.Stop()
+	settled := r.tracker.settle()
+	for {
+		select {
+		case <-settled:
+			return
+		case <-timer.C:
+			return
+		case err := <-followed:
+			followed <- err
+			return
+		case <-ticker.C:
+			for _, s := range r.tracker.gaps(r.accounts) {
+				r.post(s, time.Now(), false)
+			}
+		}
 	}
 }
 
@@ -42,7 +57,7 @@ func (r *run) lookUp(ctx context.Context, unfollow context.CancelFunc, followed 
 	group.SetLimit(readsAtOnce)
 	for _, s := range r.tracker.missing() {
 		group.Go(func() error {
-			tx := r.ask(ctx, s.id)
+			tx := r.ask(ctx, s.id.String())
 			mu.Lock()
 			defer mu.Unlock()
 			switch state := tx.GetState(); state {
@@ -51,7 +66,7 @@ func (r *run) lookUp(ctx context.Context, unfollow context.CancelFunc, followed 
 			case cairnv1.TransactionState_PENDING:
 				stillPending++
 			case cairnv1.TransactionState_REJECTED, cairnv1.TransactionState_EXPIRED, cairnv1.TransactionState_REPLACED:
-				r.tracker.drop(s, state.String())
+				r.tracker.drop(s, dropReason(tx))
 			default: // nobody knows it
 			}
 			return nil
@@ -61,8 +76,59 @@ func (r *run) lookUp(ctx context.Context, unfollow context.CancelFunc, followed 
 	slices.SortFunc(found, func(a, b *cairnv1.Transaction) int {
 		return cmp.Or(cmp.Compare(a.GetHeight(), b.GetHeight()), cmp.Compare(a.GetIndex(), b.GetIndex()))
 	})
-	r.tracker.commit(&cairnv1.Block{Transactions: found}, time.Now())
+	outcomes := make([]*cairnv1.TransactionOutcome, len(found))
+	for i, tx := range found {
+		outcomes[i] = &cairnv1.TransactionOutcome{
+			Id: tx.GetId(), Code: tx.GetReceipt().GetCode(), FeeCharged: tx.GetReceipt().GetFeeCharged(),
+		}
+	}
+	r.tracker.commit(outcomes, time.Now())
 	return stillPending
+}
+
+// dropReason is under which name a drop is counted: the node's reason, or the state where it gives none.
+func dropReason(tx *cairnv1.Transaction) string {
+	if reason := tx.GetRejection().GetReason(); reason != cairnv1.ErrorReason_UNSPECIFIED {
+		return reason.String()
+	}
+	return tx.GetState().String()
+}
+
+const (
+	// stuckAfter is how long an acknowledged transfer that is its account's next may say nothing before it is asked for.
+	stuckAfter = 5 * time.Second
+	// stuckMost is how many are asked for at a time.
+	stuckMost = 64
+	// tendEvery is the time between two looks at what is stuck; less where the drain is short.
+	tendEvery = time.Second
+)
+
+// tend asks for acknowledged transfers that hold up their accounts, until ctx ends: those that a node has dropped are
+// submitted again, else all that waits behind them would be lost as well.
+func (r *run) tend(ctx context.Context) {
+	ticker := time.NewTicker(max(min(tendEvery, r.cfg.Drain/4), time.Millisecond))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		r.tracker.giveUp(r.cfg.Drain)
+		group := &errgroup.Group{}
+		group.SetLimit(readsAtOnce)
+		for _, s := range r.tracker.stuck(stuckAfter, stuckMost, r.accounts) {
+			group.Go(func() error {
+				switch tx := r.ask(ctx, s.id.String()); tx.GetState() {
+				case cairnv1.TransactionState_REJECTED, cairnv1.TransactionState_EXPIRED, cairnv1.TransactionState_REPLACED:
+					r.tracker.drop(s, dropReason(tx))
+				default: // it is on its way, or nobody knows it: the end will show
+				}
+				return nil
+			})
+		}
+		_ = group.Wait() // no error is returned
+	}
 }
 
 // ask asks all nodes about a transaction: that it is committed prevails, then that it is pending, then that it was

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -21,34 +22,84 @@ import (
 	"github.com/cairnchain/cairn/client"
 )
 
-// submitter knows the places of submission. Errors are *client.Error.
+// submitter knows the places of submission.
 type submitter interface {
-	// submit posts a transaction and does not wait for its commit.
-	submit(ctx context.Context, place int, s *client.Signed) error
+	places() int
 	// height is the committed one of the node there.
 	height(ctx context.Context, place int) (uint64, error)
-	places() int
+	// keepsOrder says that what is posted at a place arrives there in this order.
+	keepsOrder() bool
+	// start begins to post what the queues hold, one queue for each place, and returns at once. wait returns when all
+	// queues are closed and everything in them is answered. answered is called for each transfer once; errors are
+	// *client.Error.
+	start(queues []chan *transfer, answered func([]answer)) (wait func())
 	// close gives up the connections that are its own.
 	close()
 }
 
-type grpcSubmitter []*client.Client
-
-func (g grpcSubmitter) places() int { return len(g) }
-
-func (grpcSubmitter) close() {} // the caller's
-
-func (g grpcSubmitter) submit(ctx context.Context, place int, s *client.Signed) error {
-	answer, err := g[place].Submit(ctx, s, 0)
-	if err != nil {
-		return err
+// newSubmitter makes the submitter that the configuration asks for.
+func (r *run) newSubmitter() submitter {
+	nodes := nodes(r.cfg.Clients)
+	switch r.cfg.Via {
+	case REST:
+		return newRESTSubmitter(r.cfg.URLs, r.cfg.Calls)
+	case Batch:
+		return lanes{nodes, batchLane}
+	case Stream:
+		return lanes{nodes, streamLane}
+	default:
+		return singly{nodes, r.cfg.Calls}
 	}
-	return taken(answer.GetState(), answer.GetRejection().GetReason())
 }
 
-func (g grpcSubmitter) height(ctx context.Context, place int) (uint64, error) {
-	status, err := g[place].Status(ctx)
+// nodes are places by gRPC.
+type nodes []*client.Client
+
+func (n nodes) places() int { return len(n) }
+
+func (nodes) close() {} // the caller's
+
+func (n nodes) height(ctx context.Context, place int) (uint64, error) {
+	status, err := n[place].Status(ctx)
 	return status.GetHeight(), err
+}
+
+// singly posts by SubmitTransaction, several at a time.
+type singly struct {
+	nodes
+	calls int
+}
+
+func (singly) keepsOrder() bool { return false }
+
+func (s singly) start(queues []chan *transfer, answered func([]answer)) func() {
+	return startCalls(queues, s.calls, answered, func(ctx context.Context, place int, t *transfer) error {
+		answer, err := s.nodes[place].Submit(ctx, t.signed(), 0)
+		if err != nil {
+			return err
+		}
+		return taken(answer.GetState(), answer.GetRejection().GetReason())
+	})
+}
+
+// startCalls posts the transfers of each queue by calls, so many at a time.
+func startCalls(queues []chan *transfer, calls int, answered func([]answer), post func(context.Context, int, *transfer) error) (wait func()) {
+	group := &errgroup.Group{}
+	for place, queue := range queues {
+		for range calls {
+			group.Go(func() error {
+				for t := range queue {
+					// What goes out is answered, also at the end.
+					ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+					err := post(ctx, place, t)
+					cancel()
+					answered([]answer{{t, err}})
+				}
+				return nil
+			})
+		}
+	}
+	return func() { _ = group.Wait() } // the loops return nil
 }
 
 // taken makes an error of a transaction that the node remembers as dropped.
@@ -64,11 +115,12 @@ func taken(state cairnv1.TransactionState_Value, reason cairnv1.ErrorReason_Valu
 // restSubmitter posts to the gateways at these URLs.
 type restSubmitter struct {
 	urls   []string
+	calls  int
 	client *http.Client
 }
 
 func newRESTSubmitter(urls []string, calls int) *restSubmitter {
-	return &restSubmitter{urls, &http.Client{Transport: &http.Transport{
+	return &restSubmitter{urls, calls, &http.Client{Transport: &http.Transport{
 		MaxIdleConns: calls * len(urls), MaxIdleConnsPerHost: calls, MaxConnsPerHost: calls,
 	}}}
 }
@@ -77,13 +129,21 @@ func (r *restSubmitter) places() int { return len(r.urls) }
 
 func (r *restSubmitter) close() { r.client.CloseIdleConnections() }
 
+func (*restSubmitter) keepsOrder() bool { return false }
+
+func (r *restSubmitter) start(queues []chan *transfer, answered func([]answer)) func() {
+	return startCalls(queues, r.calls, answered, func(ctx context.Context, place int, t *transfer) error {
+		return r.submit(ctx, place, t.wire())
+	})
+}
+
 // maxAnswerBytes is how much of an answer is read.
 const maxAnswerBytes = 64 << 10
 
-func (r *restSubmitter) submit(ctx context.Context, place int, s *client.Signed) error {
+func (r *restSubmitter) submit(ctx context.Context, place int, tx *cairnv1.SignedTransaction) error {
 	body, err := json.Marshal(map[string]any{"transaction": map[string]string{
-		"body": base64.StdEncoding.EncodeToString(s.Transaction.GetBody()), "publicKey": s.Transaction.GetPublicKey(),
-		"signature": s.Transaction.GetSignature(),
+		"body": base64.StdEncoding.EncodeToString(tx.GetBody()), "publicKey": tx.GetPublicKey(),
+		"signature": tx.GetSignature(),
 	}})
 	if err != nil {
 		panic(fmt.Sprintf("load: %v", err)) // strings marshal

@@ -50,9 +50,7 @@ func TestRESTAnswers(t *testing.T) {
 			_, _ = io.WriteString(w, test.body)
 		}))
 		rest := newRESTSubmitter([]string{server.URL}, 1)
-		err := rest.submit(t.Context(), 0, &client.Signed{
-			Transaction: &cairnv1.SignedTransaction{Body: []byte{1, 2}, PublicKey: "aa", Signature: "bb"},
-		})
+		err := rest.submit(t.Context(), 0, &cairnv1.SignedTransaction{Body: []byte{1, 2}, PublicKey: "aa", Signature: "bb"})
 		rest.close()
 		server.Close()
 		switch {
@@ -67,7 +65,7 @@ func TestRESTAnswers(t *testing.T) {
 	}
 	rest := newRESTSubmitter([]string{"http://127.0.0.1:0"}, 1)
 	var call *client.Error
-	if err := rest.submit(t.Context(), 0, &client.Signed{}); !errors.As(err, &call) || call.Code != codes.Unavailable {
+	if err := rest.submit(t.Context(), 0, &cairnv1.SignedTransaction{}); !errors.As(err, &call) || call.Code != codes.Unavailable {
 		t.Errorf("nobody listens: %v", err)
 	}
 }

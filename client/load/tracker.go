@@ -2,31 +2,25 @@ package load
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
+	"github.com/cairnchain/cairn/consensus"
 )
 
-// sent is a transaction from before its submission until it is committed and answered, or refused.
-type sent struct {
-	id       string
-	from     *account
-	start    time.Time // from when its latency counts
-	measured bool      // not of the warm-up
-
-	answered, acknowledged, committed bool
-	done                              chan struct{} // closed at the commit
-}
-
-// tracker matches submissions, answers and commits, and keeps the books of all accounts. Memory: the transactions that
-// are not decided, and the accounts. Safe for concurrent use.
+// tracker matches submissions, answers and commits, and keeps the books of all accounts. Memory: the transfers that are
+// signed and not decided, the ids of the newest commits, and the accounts. Safe for concurrent use.
 type tracker struct {
-	accounts map[string]*account // by address
-	ready    ready
+	ready ready
+	slots chan struct{} // the window of the closed loop: a token for each place that is taken; nil in the open loop
+	retry bool          // a refused transfer stays what it was: its latency runs on, and it keeps its place in the window
 
 	mu          sync.Mutex
-	outstanding map[string]*sent
+	known       map[consensus.Hash]*transfer // submitted, and not both answered and committed
+	outstanding int                          // of them, those that fly or are taken, and are not committed
+	recent      recent
 	counts      counts
 	latency     Histogram
 	from, until time.Time // what is measured; a zero until has not come yet
@@ -40,7 +34,7 @@ type counts struct {
 	acknowledgedCommitted              uint64 // those that are both
 	failed                             uint64 // committed, and the transfer had no effect
 	measured                           uint64 // committed while it was measured
-	unexpected                         uint64 // commits of our accounts that were not outstanding
+	unexpected                         uint64 // committed again
 	unexpectedProblems                 uint64 // what was wrong with the books
 	rejected, unanswered, dropped      map[string]uint64
 }
@@ -48,138 +42,253 @@ type counts struct {
 // maxProblems is how many broken promises are told one by one; all are counted.
 const maxProblems = 20
 
+// recentCommits is how many commits are remembered, to know one that comes twice. One that comes later still shows in
+// the books at the end.
+const recentCommits = 1 << 17
+
 func newTracker(accounts []*account) *tracker {
 	t := &tracker{
-		accounts: make(map[string]*account, len(accounts)), ready: make(ready, len(accounts)),
-		outstanding: make(map[string]*sent),
+		ready: make(ready, len(accounts)), known: make(map[consensus.Hash]*transfer), recent: newRecent(recentCommits),
 		counts: counts{
 			rejected: make(map[string]uint64), unanswered: make(map[string]uint64), dropped: make(map[string]uint64),
 		},
 	}
 	for _, a := range accounts {
-		t.accounts[a.address] = a
-		t.ready <- a
+		t.offer(a, 0)
 	}
 	return t
 }
 
-// submit is to be called before a transaction goes out.
-func (t *tracker) submit(s *sent) {
+// offer puts an account among the ready ones after a rest, unless it is there.
+func (t *tracker) offer(a *account, rest time.Duration) {
+	if !a.offered {
+		a.offered = true
+		t.ready.put(a, rest)
+	}
+}
+
+// head returns what an account submits next: a transfer that waits, or nil and the sequence to sign. The account is the
+// caller's until launch. False: the account rests, and was given back.
+func (t *tracker) head(a *account, now time.Time) (next *transfer, sequence uint64, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s.measured = !s.start.Before(t.from)
+	a.offered = false
+	if rest := a.restUntil.Sub(now); rest > 0 {
+		t.offer(a, rest)
+		return nil, 0, false
+	}
+	if len(a.waiting) > 0 {
+		next, a.waiting = a.waiting[0], a.waiting[1:]
+		return next, next.sequence, true
+	}
+	a.next++
+	return nil, a.next - 1, true
+}
+
+// launch is to be called before a transfer goes out. early: the account may submit its next one before this one is
+// answered. turn: the loop has given it a turn, in the closed one a place in the window.
+func (t *tracker) launch(s *transfer, start time.Time, early, turn bool) (place int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !s.again {
+		s.start = start
+		s.measured = !start.Before(t.from) && (t.until.IsZero() || start.Before(t.until))
+	}
+	if s.slot && turn { // it has its place already
+		<-t.slots
+	}
+	s.slot = s.slot || turn && t.slots != nil
+	s.state, s.why, s.dropped, s.again, s.at = flies, "", false, false, start
 	t.counts.submitted++
-	s.from.pending++
-	t.outstanding[s.id] = s
-}
-
-// acknowledge says that a node took the transaction. The account may submit its next one, or is parked until its
-// pending ones are fewer.
-func (t *tracker) acknowledge(s *sent) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	s.answered, s.acknowledged = true, true
-	t.counts.acknowledged++
-	if s.committed {
-		t.counts.acknowledgedCommitted++
-		delete(t.outstanding, s.id)
+	t.outstanding++
+	t.known[s.id] = s
+	s.from.flying = append(s.from.flying, s)
+	if early {
+		t.release(s.from)
 	}
-	s.from.next++
-	t.release(s.from)
+	return s.from.place
 }
 
-// reject says that a node refused the transaction for a reason. The account keeps its sequence and stays with the caller.
-func (t *tracker) reject(s *sent, reason string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.counts.rejected[reason]++
-	if s.committed {
-		t.problem("transaction %s was refused with %s, and committed", s.id, reason)
-		s.from.next++
-	} else {
-		s.from.pending--
-	}
-	delete(t.outstanding, s.id)
-}
-
-// unanswer says that no answer came: the transaction may have arrived. It stays outstanding, in case it is committed.
-func (t *tracker) unanswer(s *sent, why string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	s.answered = true
-	t.counts.unanswered[why]++
-	if s.committed {
-		delete(t.outstanding, s.id)
-	}
-}
-
-// resolve says whether an unanswered transaction turned out to be known to a node. The account goes on either way.
-func (t *tracker) resolve(s *sent, known bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if known || s.committed {
-		s.from.next++
-	} else {
-		delete(t.outstanding, s.id)
-		s.from.pending--
-	}
-	t.release(s.from)
-}
-
-func (t *tracker) isCommitted(s *sent) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return s.committed
-}
-
-// release gives an account back unless it has too much pending.
+// release gives an account back unless it has too much in flight.
 func (t *tracker) release(a *account) {
-	if a.pending >= accountRoom {
+	if len(a.flying) >= accountRoom {
 		a.parked = true
 		return
 	}
-	t.ready.put(a, 0)
+	t.offer(a, time.Until(a.restUntil))
 }
 
-// commit takes a block in that arrived at an instant.
-func (t *tracker) commit(block *cairnv1.Block, at time.Time) {
+// land takes a transfer out of those in flight.
+func (t *tracker) land(s *transfer) {
+	a := s.from
+	if i := slices.Index(a.flying, s); i >= 0 {
+		a.flying = slices.Delete(a.flying, i, i+1)
+		t.outstanding--
+	}
+	if a.parked && len(a.flying) < accountRoom {
+		a.parked = false
+		t.offer(a, time.Until(a.restUntil))
+	}
+}
+
+// requeue lets a transfer wait for its account's next turn.
+func (t *tracker) requeue(s *transfer) {
+	s.state = waits
+	a := s.from
+	at, found := slices.BinarySearchFunc(a.waiting, s.sequence, func(w *transfer, sequence uint64) int {
+		switch {
+		case w.sequence < sequence:
+			return -1
+		case w.sequence > sequence:
+			return 1
+		}
+		return 0
+	})
+	if !found {
+		a.waiting = slices.Insert(a.waiting, at, s)
+	}
+}
+
+// answer is what a place said about a transfer; a nil error took it.
+type answer struct {
+	of  *transfer
+	err error
+}
+
+// answers takes in what came together. early as in launch. It returns the accounts whose sequence has been used by
+// something that we do not know.
+func (t *tracker) answers(all []answer, early bool, places int) (moved []*account) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, tx := range block.GetTransactions() {
-		if from := t.accounts[tx.GetDecoded().GetSender()]; from != nil {
-			t.commitOne(from, tx, at)
+	now := time.Now()
+	for _, one := range all {
+		s := one.of
+		s.at = now
+		if one.err == nil {
+			t.acknowledge(s)
+		} else if t.refuse(s, refusalOf(one.err), now, places) {
+			moved = append(moved, s.from)
+		}
+		if !early {
+			t.release(s.from)
+		}
+	}
+	t.notifySettled()
+	return moved
+}
+
+func (t *tracker) acknowledge(s *transfer) {
+	s.state = isTaken
+	t.counts.acknowledged++
+	if s.committed {
+		t.counts.acknowledgedCommitted++
+		delete(t.known, s.id)
+	}
+}
+
+func (t *tracker) refuse(s *transfer, r refusal, now time.Time, places int) (moved bool) {
+	if r.uncertain {
+		t.counts.unanswered[r.reason]++
+		s.from.place = (s.from.place + 1) % places
+	} else {
+		t.counts.rejected[r.reason]++
+		s.why = r.reason
+	}
+	s.from.restUntil = now.Add(r.rest)
+	if s.committed {
+		if !r.uncertain {
+			t.problem("transaction %s was refused with %s, and committed", s.id, r.reason)
+		}
+		delete(t.known, s.id)
+		return false
+	}
+	t.land(s)
+	t.requeue(s)
+	if s.again = t.retry; !t.retry {
+		t.freeSlot(s, r.rest)
+	}
+	return r.moved
+}
+
+// gaps returns the transfers that were refused, dropped or not answered and hold up others of their accounts that were
+// taken. They are to be launched.
+func (t *tracker) gaps(accounts []*account) (out []*transfer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	for _, a := range accounts {
+		if len(a.waiting) == 0 || now.Before(a.restUntil) {
+			continue
+		}
+		last := uint64(0)
+		for _, s := range a.flying {
+			last = max(last, s.sequence)
+		}
+		for len(a.waiting) > 0 && a.waiting[0].sequence < last {
+			out, a.waiting = append(out, a.waiting[0]), a.waiting[1:]
+		}
+	}
+	return out
+}
+
+// freeSlot gives a transfer's place in the window back, after a rest.
+func (t *tracker) freeSlot(s *transfer, rest time.Duration) {
+	if !s.slot {
+		return
+	}
+	s.slot = false
+	if rest <= 0 {
+		<-t.slots
+		return
+	}
+	time.AfterFunc(rest, func() { <-t.slots })
+}
+
+// skip takes over that an account has used all sequences below one.
+func (t *tracker) skip(a *account, sequence uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for len(a.waiting) > 0 && a.waiting[0].sequence < sequence {
+		t.freeSlot(a.waiting[0], 0)
+		a.waiting = a.waiting[1:]
+	}
+	a.next = max(a.next, sequence)
+}
+
+// commit takes in the outcomes of a block that arrived at an instant. Those of others are passed over.
+func (t *tracker) commit(outcomes []*cairnv1.TransactionOutcome, at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, o := range outcomes {
+		id, err := consensus.ParseHash(o.GetId())
+		if err != nil {
+			t.problem("a node sent %q as the id of a transaction", o.GetId())
+			continue
+		}
+		if s := t.known[id]; s != nil && !s.committed {
+			t.recent.add(id)
+			t.commitOne(s, o, at)
+		} else if t.recent.has(id) {
+			t.counts.unexpected++
+			t.problem("transaction %s was committed twice", id)
 		}
 	}
 	t.notifySettled()
 }
 
-func (t *tracker) commitOne(from *account, tx *cairnv1.Transaction, at time.Time) {
-	// A sequence is used once: this is where a transaction that is committed twice would show.
-	if got := tx.GetDecoded().GetSequence(); got != from.sequence {
-		t.problem("account %s: sequence %d was committed at height %d where %d was next", from.address, got,
-			tx.GetReceipt().GetHeight(), from.sequence)
+func (t *tracker) commitOne(s *transfer, o *cairnv1.TransactionOutcome, at time.Time) {
+	a := s.from
+	if s.sequence != a.sequence {
+		t.problem("account %s: sequence %d was committed where %d was next", a.address, s.sequence, a.sequence)
 	}
-	from.sequence = tx.GetDecoded().GetSequence() + 1
-	from.balance -= tx.GetReceipt().GetFeeCharged()
-	if tx.GetReceipt().GetCode() == cairnv1.ReceiptCode_OK {
-		for _, o := range tx.GetDecoded().GetTransfer().GetOutputs() {
-			from.balance -= o.GetAmount()
-			if to := t.accounts[o.GetTo()]; to != nil {
-				to.balance += o.GetAmount()
-			}
-		}
+	a.sequence = s.sequence + 1
+	a.balance -= o.GetFeeCharged()
+	if o.GetCode() == cairnv1.ReceiptCode_OK {
+		a.balance -= amount
+		s.from.to.balance += amount
 	} else {
 		t.counts.failed++
 	}
-	s := t.outstanding[tx.GetId()]
-	if s == nil || s.committed {
-		t.counts.unexpected++
-		return
-	}
-	t.commitSent(s, at)
-}
-
-func (t *tracker) commitSent(s *sent, at time.Time) {
 	s.committed = true
 	t.counts.committed++
 	if !at.Before(t.from) && (t.until.IsZero() || at.Before(t.until)) {
@@ -188,17 +297,30 @@ func (t *tracker) commitSent(s *sent, at time.Time) {
 	if s.measured {
 		t.latency.Add(at.Sub(s.start))
 	}
-	if s.answered {
-		if s.acknowledged {
-			t.counts.acknowledgedCommitted++
-		}
-		delete(t.outstanding, s.id)
+	switch s.state {
+	case isTaken:
+		t.counts.acknowledgedCommitted++
+		delete(t.known, s.id)
+	case waits: // refused, dropped, or without an answer
+		t.commitWaiting(s)
+	case flies: // its answer comes later
 	}
-	close(s.done)
-	s.from.pending--
-	if s.from.parked && s.from.pending < accountRoom {
-		s.from.parked = false
-		t.ready.put(s.from, 0)
+	t.land(s)
+	t.freeSlot(s, 0)
+}
+
+// commitWaiting takes in the commit of a transfer that was about to be submitted again.
+func (t *tracker) commitWaiting(s *transfer) {
+	a := s.from
+	a.waiting = slices.DeleteFunc(a.waiting, func(w *transfer) bool { return w == s })
+	delete(t.known, s.id)
+	switch {
+	case s.why == "":
+	case s.dropped:
+		t.counts.dropped[s.why]-- // by one node; another one had it still
+		t.counts.acknowledgedCommitted++
+	default:
+		t.problem("transaction %s was refused with %s, and committed", s.id, s.why)
 	}
 }
 
@@ -228,28 +350,99 @@ func (t *tracker) settle() <-chan struct{} {
 }
 
 func (t *tracker) notifySettled() {
-	if t.settled != nil && t.counts.acknowledgedCommitted == t.counts.acknowledged {
+	if t.settled != nil && t.counts.acknowledgedCommitted+total(t.counts.dropped) == t.counts.acknowledged {
 		close(t.settled)
 		t.settled = nil
 	}
 }
 
-// missing are the acknowledged transactions whose commit was not seen.
-func (t *tracker) missing() (out []*sent) {
+// missing are the acknowledged transfers whose commit was not seen.
+func (t *tracker) missing() (out []*transfer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, s := range t.outstanding {
-		if s.acknowledged && !s.committed {
+	for _, s := range t.known {
+		if s.state == isTaken && !s.committed {
 			out = append(out, s)
 		}
 	}
 	return out
 }
 
-// drop says that a node names the fate of an acknowledged transaction that it will not commit.
-func (t *tracker) drop(s *sent, why string) {
+// drop says that a node names the fate of an acknowledged transfer that it will not commit. The account goes on with
+// this transfer: those behind it wait for its sequence.
+func (t *tracker) drop(s *transfer, why string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if s.state != isTaken || s.committed {
+		return
+	}
 	t.counts.dropped[why]++
-	delete(t.outstanding, s.id)
+	s.why, s.dropped = why, true
+	t.land(s)
+	t.requeue(s)
+	t.freeSlot(s, 0)
+	t.notifySettled()
+}
+
+// stuck returns acknowledged transfers that hold up their accounts: the next to be committed, about which nothing was
+// heard for so long. At most so many; of each nothing is said again for as long.
+func (t *tracker) stuck(after time.Duration, most int, accounts []*account) (out []*transfer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	for _, a := range accounts {
+		if len(out) == most {
+			break
+		}
+		for _, s := range a.flying {
+			if s.sequence == a.sequence && s.state == isTaken && now.Sub(s.at) >= after {
+				s.at = now
+				out = append(out, s)
+			}
+		}
+	}
+	return out
+}
+
+// giveUp frees the places in the window of transfers that are older than patience: one that is lost must not take a
+// place for good.
+func (t *tracker) giveUp(patience time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.slots == nil {
+		return
+	}
+	now := time.Now()
+	for _, s := range t.known {
+		if s.slot && s.state == isTaken && now.Sub(s.start) >= patience {
+			t.freeSlot(s, 0)
+		}
+	}
+}
+
+// recent is a set of the newest ids.
+type recent struct {
+	of   map[consensus.Hash]struct{}
+	ring []consensus.Hash
+	at   int
+}
+
+func newRecent(size int) recent {
+	return recent{of: make(map[consensus.Hash]struct{}), ring: make([]consensus.Hash, 0, size)}
+}
+
+func (r *recent) add(id consensus.Hash) {
+	if len(r.ring) < cap(r.ring) {
+		r.ring = append(r.ring, id)
+	} else {
+		delete(r.of, r.ring[r.at])
+		r.ring[r.at] = id
+		r.at = (r.at + 1) % len(r.ring)
+	}
+	r.of[id] = struct{}{}
+}
+
+func (r *recent) has(id consensus.Hash) bool {
+	_, ok := r.of[id]
+	return ok
 }

@@ -40,24 +40,28 @@ func (c *cli) loadCommand() *cobra.Command {
 			"and the balances of all accounts must add up; if not, the command fails.\n\n" +
 			"In the closed loop (--mode closed) --window transactions are outstanding at any time, which shows what the chain can\n" +
 			"take. In the open loop (--mode open) --rate are due per second whatever the answers are, and latency counts from\n" +
-			"the instant at which each was due. What is refused is counted by its reason and not submitted again; its account\n" +
-			"rests for as long as the node says.\n\n" +
+			"the instant at which each was due. What is refused is counted by its reason; its account rests for as long as the node\n" +
+			"says, and its next submission takes the sequence. With --retry it is rather submitted again beside what is due.\n" +
+			"What was acknowledged and dropped later is counted by its reason, and submitted again.\n\n" +
 			"Ctrl-C ends the load: what is outstanding is waited for, then the report comes. A second one ends it at once.\n" +
 			"Nodes outside a new devnet refuse more than 1000 submissions per second from one address: start them with\n" +
 			"--rpc-submit-rate and --rpc-submit-burst.",
 		Example: "  cairn load\n  cairn load --mode open --rate 50 --duration 30s\n" +
-			"  cairn load --window 500 --accounts 1000 -o json",
+			"  cairn load --window 500 --accounts 1000 -o json\n" +
+			"  cairn load --via stream --mode open --rate 10000 --accounts 2000",
 		Args: noArgs(),
 	}
 	f, flags := &loadFlags{cli: c, cmd: cmd}, cmd.Flags()
 	c.addHome(cmd, "folder of a devnet or a testnet: where the nodes are found, and the wallet that pays")
 	flags.StringSliceVar(&f.endpoints, "endpoints", nil, "where to submit, host:port of gRPC or http://host:port of REST, separated by commas; default: all nodes of --home")
 	flags.StringSliceVar(&f.observe, "observe", nil, "with --via rest and --endpoints: gRPC endpoints to see commits at; default: the nodes of --home")
-	flags.StringVar(&f.via, "via", string(load.GRPC), "how to submit: grpc or rest")
+	flags.StringVar(&f.via, "via", string(load.GRPC), "how to submit: grpc or rest, one transaction per call; batch, many per call; stream, on one stream per node: for high rates")
 	flags.StringVar(&f.mode, "mode", string(load.Closed), "closed: --window transactions outstanding; open: --rate per second")
 	flags.IntVar(&f.cfg.Window, "window", 100, fmt.Sprintf("closed loop: outstanding transactions in total, 1 to %d, and at most 64 per account", load.MaxWindow))
 	flags.Float64Var(&f.cfg.Rate, "rate", 50, "open loop: transactions per second")
-	flags.IntVar(&f.cfg.Calls, "calls", load.DefaultCalls, fmt.Sprintf("submissions under way at one endpoint, 1 to %d; more wait, and their latency runs", load.MaxCalls))
+	flags.IntVar(&f.cfg.Calls, "calls", 0, fmt.Sprintf("submissions under way at one endpoint, 1 to %d; more wait, and their latency runs; 0 is %d, by batch and stream %d", load.MaxCalls, load.DefaultCalls, load.MaxCalls))
+	flags.BoolVar(&f.cfg.Retry, "retry", false, "submit what was refused again when the node says so, with its latency running on, beside what is due")
+	flags.IntVar(&f.cfg.Presign, "presign", 0, "transactions to sign before the load begins; 0: in the open loop those that are due, up to 200000; negative: none")
 	flags.DurationVar(&f.cfg.Warmup, "warmup", 2*time.Second, "how long to submit before anything is measured")
 	flags.DurationVar(&f.cfg.Duration, "duration", 10*time.Second, "how long to measure; 0: until --count")
 	flags.Uint64Var(&f.cfg.Count, "count", 0, "end after so many submissions; 0: no such end")

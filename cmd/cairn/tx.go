@@ -14,7 +14,7 @@ import (
 )
 
 func (c *cli) txCommand() *cobra.Command {
-	return group("tx", "Sign, send and look up transactions", c.txSendCommand(), c.txSignCommand(), c.txGetCommand())
+	return group("tx", "Sign, send and look up transactions", c.txSendCommand(), c.txSignCommand(), c.txGetCommand(), c.txWatchCommand())
 }
 
 // transferFlags are the flags of a transfer.

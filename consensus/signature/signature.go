@@ -54,10 +54,25 @@ func parseHex(dst []byte, s string) error {
 	if len(s) != hex.EncodedLen(len(dst)) {
 		return ErrMalformed
 	}
-	if _, err := hex.Decode(dst, []byte(s)); err != nil || hex.EncodeToString(dst) != s {
-		return ErrMalformed
+	for i := range dst {
+		high, low := digit(s[2*i]), digit(s[2*i+1])
+		if high|low > 0xf {
+			return ErrMalformed
+		}
+		dst[i] = high<<4 | low
 	}
 	return nil
+}
+
+// digit is the value of a lower-case hex digit; of anything else it is above 15.
+func digit(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	}
+	return 0xff
 }
 
 // PrivateKey signs. Safe for concurrent use. The zero PrivateKey is not valid.

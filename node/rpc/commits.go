@@ -24,9 +24,12 @@ func (b blocks) StreamCommits(req *cairnv1.StreamCommitsRequest, stream grpc.Ser
 	if err := stream.SendHeader(metadata.MD{}); err != nil {
 		return err
 	}
-	f := &follower{server: b.Server, stream: stream, full: req.GetIncludeTransactions(), stuck: make(chan struct{})}
+	f := &follower{
+		guard: newGuard[cairnv1.StreamCommitsResponse](b.Server, stream),
+		parts: parts{req.GetIncludeTransactions(), req.GetIncludeOutcomes()},
+	}
 	f.next.Store(uint64(next))
-	if err := f.follow(); err != nil {
+	if err := f.run(f.follow); err != nil {
 		return f.resumable(err)
 	}
 	return nil
@@ -55,48 +58,18 @@ func (s *Server) startOf(req *cairnv1.StreamCommitsRequest) (consensus.Height, e
 	return consensus.Height(req.GetFromHeight()), nil
 }
 
-// endGrace is how long a stream that has to end may take to finish the message at hand.
-const endGrace = time.Second
-
-// follower sends the commits to one stream. Its own goroutine reads and sends; the one of the call sees to it that the
-// call ends although a send may hang on a reader that does not read.
+// follower sends the commits to one stream.
 type follower struct {
-	server *Server
-	stream grpc.ServerStreamingServer[cairnv1.StreamCommitsResponse]
-	full   bool
-	next   atomic.Uint64 // the height behind the last one that was sent
-	slow   *time.Timer   // runs during a send
-	stuck  chan struct{} // closed when a send takes too long
+	*guard[cairnv1.StreamCommitsResponse]
+	parts parts
+	next  atomic.Uint64 // the height behind the last one that was sent
 }
 
-// follow returns how the stream ended.
-func (f *follower) follow() error {
-	ctx, cancel := context.WithCancel(f.stream.Context())
-	defer cancel()
-	f.slow = time.AfterFunc(f.server.limits.SendTimeout, sync.OnceFunc(func() { close(f.stuck) }))
-	f.slow.Stop()
-	ended := make(chan error, 1)
-	go func() { ended <- f.run(ctx) }()
-	select {
-	case err := <-ended:
-		return err
-	case <-f.stuck:
-		return f.tooSlow()
-	case <-f.server.stopping:
-	}
-	cancel()
-	grace := time.NewTimer(endGrace)
-	defer grace.Stop()
-	select {
-	case err := <-ended:
-		return err
-	case <-grace.C:
-		return shuttingDown()
-	}
-}
+// parts are what a stream wants of each block beside its header.
+type parts struct{ transactions, outcomes bool }
 
-// run sends what is committed, then waits for more, until the context ends or a send fails.
-func (f *follower) run(ctx context.Context) error {
+// follow sends what is committed, then waits for more, until the context ends or a send fails.
+func (f *follower) follow(ctx context.Context) error {
 	beat := time.NewTimer(f.server.limits.Heartbeat)
 	defer beat.Stop()
 	for due := true; ; {
@@ -117,10 +90,7 @@ func (f *follower) run(ctx context.Context) error {
 		case <-beat.C:
 			due = true
 		case <-ctx.Done():
-			if f.server.isStopping() {
-				return shuttingDown()
-			}
-			return ctx.Err()
+			return f.ended(ctx)
 		}
 	}
 }
@@ -128,7 +98,7 @@ func (f *follower) run(ctx context.Context) error {
 // catchUp sends every height up to the tip that was not sent yet.
 func (f *follower) catchUp(ctx context.Context) (sent bool, err error) {
 	for next := consensus.Height(f.next.Load()); next <= f.server.store.Tip().Height && ctx.Err() == nil; next++ {
-		message, err := f.server.commitAt(next, f.full)
+		message, err := f.server.commitAt(next, f.parts)
 		if err != nil {
 			return sent, err
 		}
@@ -141,17 +111,7 @@ func (f *follower) catchUp(ctx context.Context) (sent bool, err error) {
 	return sent, nil
 }
 
-func (f *follower) send(message *cairnv1.StreamCommitsResponse) error {
-	f.slow.Reset(f.server.limits.SendTimeout)
-	defer f.slow.Stop()
-	return f.stream.Send(message)
-}
-
 func (f *follower) token() string { return f.server.resumeToken(consensus.Height(f.next.Load())) }
-
-func (f *follower) tooSlow() *failure {
-	return fail(cairnv1.ErrorReason_STREAM_TOO_SLOW, "the reader made no room for a message for %v", f.server.limits.SendTimeout)
-}
 
 // resumable adds to the end of the stream from where to resume. A message that hung in a send may arrive yet, ahead of
 // this: whoever resumes by the token of the last message that arrived gets every height once; whoever resumes by this
@@ -165,24 +125,28 @@ func (f *follower) resumable(err error) error {
 }
 
 // commitAt makes the message of a committed height. It is the same for all streams.
-func (s *Server) commitAt(h consensus.Height, full bool) (*cairnv1.StreamCommitsResponse, error) {
+func (s *Server) commitAt(h consensus.Height, want parts) (*cairnv1.StreamCommitsResponse, error) {
 	read := func() (*cairnv1.StreamCommitsResponse, error) {
 		record, err := s.store.Block(h)
 		if err != nil {
 			return nil, err
 		}
-		block, err := s.toBlock(record, full)
+		block, err := s.toBlock(record, want.transactions)
 		if err != nil {
 			return nil, err
 		}
-		return &cairnv1.StreamCommitsResponse{
+		out := &cairnv1.StreamCommitsResponse{
 			Height: proto.Uint64(uint64(h)), Block: block, ResumeToken: s.resumeToken(h + 1),
-		}, nil
+		}
+		if want.outcomes {
+			out.Outcomes = toOutcomes(record.Receipts)
+		}
+		return out, nil
 	}
 	if h+recentHeights <= s.store.Tip().Height {
 		return read()
 	}
-	return s.recent.get(commitKey{h, full}, read)
+	return s.recent.get(commitKey{h, want}, read)
 }
 
 // recentHeights is how many of the newest commits are kept as messages: at each commit all streams want the same one.
@@ -196,7 +160,7 @@ type recentCommits struct {
 
 type commitKey struct {
 	height consensus.Height
-	full   bool
+	parts  parts
 }
 
 type recentCommit struct {

@@ -374,24 +374,24 @@ func TestStreamLimits(t *testing.T) {
 func TestRecentCommitsAreShared(t *testing.T) {
 	f := start(t)
 	f.commit()
-	one, again := must(f.server.commitAt(1, true)), must(f.server.commitAt(1, true))
+	one, again := must(f.server.commitAt(1, parts{transactions: true})), must(f.server.commitAt(1, parts{transactions: true}))
 	if one != again {
 		t.Error("made twice")
 	}
-	if must(f.server.commitAt(1, false)) == one {
+	if must(f.server.commitAt(1, parts{})) == one {
 		t.Error("a message with transactions where headers were asked for")
 	}
 	for range recentHeights {
 		f.commit()
-		must(f.server.commitAt(f.tip.Info.Height, true))
+		must(f.server.commitAt(f.tip.Info.Height, parts{transactions: true}))
 	}
 	if len(f.server.recent.of) > 2*recentHeights {
 		t.Errorf("%d messages are kept", len(f.server.recent.of))
 	}
-	if must(f.server.commitAt(1, true)) == one {
+	if must(f.server.commitAt(1, parts{transactions: true})) == one {
 		t.Error("an old message is kept")
 	}
-	if _, err := f.server.commitAt(99, true); err == nil || len(f.server.recent.of) > 2*recentHeights {
+	if _, err := f.server.commitAt(99, parts{transactions: true}); err == nil || len(f.server.recent.of) > 2*recentHeights {
 		t.Error("a failure is kept")
 	}
 }

@@ -149,6 +149,17 @@ func toReceipt(outcome storage.Outcome, block consensus.Hash) *cairnv1.Receipt {
 	}
 }
 
+// toOutcomes relies on the ledger's codes being those of cairn.v1.ReceiptCode.
+func toOutcomes(receipts []app.Receipt) *cairnv1.BlockOutcomes {
+	all, out := make([]cairnv1.TransactionOutcome, len(receipts)), make([]*cairnv1.TransactionOutcome, len(receipts))
+	for i := range receipts {
+		r, o := &receipts[i], &all[i]
+		o.Id, o.Code, o.FeeCharged = r.ID.String(), cairnv1.ReceiptCode_Value(r.Code), r.Fee
+		out[i] = o
+	}
+	return &cairnv1.BlockOutcomes{Transactions: out}
+}
+
 func toState(state mempool.State) cairnv1.TransactionState_Value {
 	switch state {
 	case mempool.Pending:

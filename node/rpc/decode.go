@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -73,6 +74,9 @@ func (s *Server) check(request any) error {
 		return fail(cairnv1.ErrorReason_REQUEST_TOO_LARGE, "the request exceeds %d bytes", s.limits.MaxRequest).
 			with("limit", s.limits.MaxRequest)
 	}
+	if several, ok := request.(severalTransactions); ok && len(unknown) == 0 && allKnown(several) {
+		return nil
+	}
 	if path, found := unknownField(message.ProtoReflect()); found {
 		return invalid(cairnv1.ErrorReason_UNKNOWN_FIELD, path, "has a field that this version does not know")
 	}
@@ -86,19 +90,40 @@ func unknownField(m protoreflect.Message) (path string, found bool) {
 		return "request", true
 	}
 	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
-		if field.Message() == nil || field.IsList() || field.IsMap() { // no request has a list or a map of messages
-			return true
-		}
-		inner, within := unknownField(value.Message())
-		if within {
-			path, found = field.JSONName(), true
-			if inner != "request" {
-				path += "." + inner
+		switch {
+		case field.Message() == nil || field.IsMap(): // no request has a map
+		case field.IsList():
+			for i := 0; i < value.List().Len() && !found; i++ {
+				path, found = unknownWithin(fmt.Sprintf("%s[%d]", field.JSONName(), i), value.List().Get(i).Message())
 			}
+		default:
+			path, found = unknownWithin(field.JSONName(), value.Message())
 		}
 		return !found
 	})
 	return path, found
+}
+
+func unknownWithin(field string, m protoreflect.Message) (path string, found bool) {
+	inner, found := unknownField(m)
+	if inner == "request" {
+		return field, found
+	}
+	return field + "." + inner, found
+}
+
+// severalTransactions are the requests that are many: to walk them by reflection would cost more than all else.
+type severalTransactions interface {
+	GetTransactions() []*cairnv1.SignedTransaction
+}
+
+func allKnown(request severalTransactions) bool {
+	for _, tx := range request.GetTransactions() {
+		if len(tx.ProtoReflect().GetUnknown()) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // checkedStream checks what a stream receives.

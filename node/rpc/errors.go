@@ -147,15 +147,20 @@ func (f *failure) Error() string {
 // Unwrap returns the cause.
 func (f *failure) Unwrap() error { return f.cause }
 
+// retryAfter is when to try again; 0: that is no use, or nobody knows.
+func (f *failure) retryAfter() time.Duration {
+	if f.retry > 0 {
+		return f.retry
+	}
+	return table[f.reason].retry
+}
+
 // GRPCStatus is how grpc-go makes a status of the error.
 func (f *failure) GRPCStatus() *status.Status {
 	r := table[f.reason]
-	code, retry := r.code, r.retry
+	code, retry := r.code, f.retryAfter()
 	if f.other {
 		code = r.other
-	}
-	if f.retry > 0 {
-		retry = f.retry
 	}
 	details := []protoadapt.MessageV1{
 		&errdetails.ErrorInfo{Reason: f.reason.String(), Domain: errorDomain, Metadata: f.metadata},

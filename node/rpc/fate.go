@@ -25,16 +25,20 @@ func (f fate) isDecided() bool { return f.state != cairnv1.TransactionState_PEND
 // offer hands a transaction to the pool. One that is committed already finds its sequence used, by itself: then the
 // answer is its fate. Other refusals are errors.
 func (s *Server) offer(tx ledger.Transaction) (fate, error) {
-	id := tx.ID()
 	status, err := s.pool.Add(tx.Encode(), mempool.Client)
 	if err != nil {
 		return fate{}, err
 	}
+	return s.judge(tx, status)
+}
+
+// judge is what offer says, of a transaction about which the pool has decided.
+func (s *Server) judge(tx ledger.Transaction, status mempool.Status) (fate, error) {
 	switch status.Code {
 	case mempool.Accepted, mempool.Known:
-		return fate{id: id, state: cairnv1.TransactionState_PENDING}, nil
+		return fate{id: status.ID, state: cairnv1.TransactionState_PENDING}, nil
 	case mempool.SequenceTooOld:
-		committed, found, err := s.committed(id)
+		committed, found, err := s.committed(tx.ID())
 		if err != nil || found {
 			return committed, err
 		}

@@ -49,6 +49,16 @@ const (
 
 // Limits that are no settings.
 const (
+	// MaxSubmissionTransactions is the number of transactions of one SubmitTransactions, or of one message on
+	// StreamSubmissions; a request with more is MALFORMED_REQUEST.
+	MaxSubmissionTransactions = 500
+	// maxSubmissionStreams bounds the streams of submissions, for each holds requests that wait; further ones are
+	// STREAM_LIMIT.
+	maxSubmissionStreams = 512
+	// maxUnanswered is how many bytes of a stream of submissions may wait for an answer when the next message is read.
+	maxUnanswered = 512 << 10
+	// unknownPause is how often a transaction that is awaited is looked for.
+	unknownPause = 50 * time.Millisecond
 	// DefaultPageSize is the number of entries of a page when the request names none.
 	DefaultPageSize = 20
 	// maxPageBytes bounds a page as protobuf, so that a client with gRPC's default limit of 4 MiB can take it. A page

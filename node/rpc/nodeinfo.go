@@ -41,6 +41,8 @@ func (n nodeInfo) GetChain(context.Context, *cairnv1.GetChainRequest) (*cairnv1.
 			MaxAccountPending:    uint32(n.pool.Stats().Limits.PerAccount),
 			MaxPageSize:          uint32(n.limits.PageSize),
 			MaxWait:              durationpb.New(n.limits.SubmitWaitMax),
+
+			MaxSubmissionTransactions: MaxSubmissionTransactions,
 		},
 		Epoch:  uint64(tip.Epoch),
 		Faucet: params.Faucet,

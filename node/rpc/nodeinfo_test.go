@@ -33,7 +33,7 @@ func TestGetChain(t *testing.T) {
 		MinimumFee: testFee, Epoch: 1, Faucet: true, Height: 1, Election: "round_robin", ContiguousRounds: 2,
 		Limits: &cairnv1.Limits{
 			MaxTransactionBytes: 64 << 10, MaxBlockBytes: 2 << 20, MaxBlockTransactions: 5000, MaxMemoBytes: 256,
-			MaxAccountPending: 100, MaxPageSize: 1000, MaxWait: durationpb.New(30 * time.Second),
+			MaxAccountPending: 100, MaxPageSize: 1000, MaxSubmissionTransactions: 500, MaxWait: durationpb.New(30 * time.Second),
 		},
 	}
 	if got := must(f.node.GetChain(t.Context(), &cairnv1.GetChainRequest{})); !proto.Equal(got, want) {

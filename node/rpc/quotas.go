@@ -94,8 +94,15 @@ func newBuckets(rate float64, burst int, now func() time.Time) *buckets {
 
 // take reports whether the client had a token; if it had not, retry says when there will be one.
 func (b *buckets) take(client string) (retry time.Duration, ok bool) {
+	got, retry := b.takeSome(client, 1)
+	return retry, got == 1
+}
+
+// takeSome takes so many tokens, or as many as the client has. If those are fewer, retry says when there will be the
+// next one; the others follow at the rate.
+func (b *buckets) takeSome(client string, want int) (got int, retry time.Duration) {
 	if b.rate < 0 {
-		return 0, true
+		return want, 0
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -103,11 +110,17 @@ func (b *buckets) take(client string) (retry time.Duration, ok bool) {
 	mine := b.find(client, now)
 	mine.tokens = b.filled(mine, now)
 	mine.at = now
-	if mine.tokens < 1 {
-		return time.Duration((1 - mine.tokens) / b.rate * float64(time.Second)), false
+	got = min(want, int(mine.tokens))
+	mine.tokens -= float64(got)
+	if got == want {
+		return got, 0
 	}
-	mine.tokens--
-	return 0, true
+	return got, b.period(1 - mine.tokens)
+}
+
+// period is the time in which so many tokens come.
+func (b *buckets) period(tokens float64) time.Duration {
+	return time.Duration(tokens / b.rate * float64(time.Second))
 }
 
 func (b *buckets) filled(one *bucket, now time.Time) float64 {

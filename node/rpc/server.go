@@ -41,6 +41,8 @@ type Config struct {
 
 	// Status returns the engine's newest status; nil while the engine has not begun, and then the node is not ready.
 	Status func() *engine.Status
+	// Sharing returns how far the other validators have what clients have posted here. Nil: nobody shares.
+	Sharing func() []ShareStatus
 	// Peers returns how the node stands with each of the other validators. Nil: it has none.
 	Peers func() []PeerStatus
 
@@ -66,6 +68,15 @@ type PeerStatus struct {
 	ID        consensus.ValidatorID
 	Connected bool
 	Fetching  bool // blocks are being fetched from it
+}
+
+// ShareStatus is how far one other validator has what clients have posted here.
+type ShareStatus struct {
+	Peer     consensus.ValidatorID
+	Up       bool   // connected
+	Behind   int    // ready transactions that it has not acknowledged yet
+	InFlight int    // of them, those that are on their way
+	Resent   uint64 // transactions that were sent to it again, since the node was started
 }
 
 // Faucet is an account that gives its funds away. The amounts are in base units; 0: their defaults.
@@ -99,6 +110,8 @@ type Server struct {
 	arrivals *quota // requests that are not complete yet
 	requests *quota // unary calls at work
 	waiting  *quota // calls that wait for a commit
+	posting  *quota // streams of submissions
+	refusals refusals
 	submits  *buckets
 	funds    *buckets
 
@@ -128,6 +141,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Peers == nil {
 		cfg.Peers = func() []PeerStatus { return nil }
 	}
+	if cfg.Sharing == nil {
+		cfg.Sharing = func() []ShareStatus { return nil }
+	}
 	if cfg.Forwarder == nil {
 		cfg.Forwarder = isLocal
 	}
@@ -149,6 +165,7 @@ func New(cfg Config) (*Server, error) {
 		arrivals: newQuota(limits.Arriving),
 		requests: newQuota(limits.Requests),
 		waiting:  newQuota(limits.Waiting),
+		posting:  newQuota(maxSubmissionStreams),
 		submits:  newBuckets(limits.SubmitRate, limits.SubmitBurst, cfg.Now),
 		funds:    newBuckets(limits.FaucetRate, limits.FaucetBurst, cfg.Now),
 		stopping: stopping,

@@ -4,9 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"time"
-
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
 	"github.com/cairnchain/cairn/app"
@@ -27,19 +24,19 @@ func (transactions) waits() {}
 // SubmitTransaction hands a transaction to the pool, and waits for its fate if asked to.
 func (t transactions) SubmitTransaction(ctx context.Context, req *cairnv1.SubmitTransactionRequest) (*cairnv1.SubmitTransactionResponse, error) {
 	if err := t.admit(ctx, t.submits); err != nil {
-		return nil, err
+		return nil, t.refuse(err)
 	}
 	tx, err := parseTransaction(req.GetTransaction())
 	if err != nil {
-		return nil, err
+		return nil, t.refuse(err)
 	}
-	wait, err := t.parseWait(req.GetWait())
+	wait, err := t.parsePatience("wait", req.GetWait())
 	if err != nil {
 		return nil, err
 	}
 	fate, err := t.offer(tx)
 	if err != nil {
-		return nil, blame(err, tx)
+		return nil, t.refuse(blame(err, tx))
 	}
 	if fate, err = t.await(ctx, fate, wait); err != nil {
 		return nil, err
@@ -120,16 +117,6 @@ func parseTransaction(in *cairnv1.SignedTransaction) (ledger.Transaction, error)
 		return ledger.Transaction{}, invalid(reason, "transaction.body", "is missing")
 	}
 	return ledger.Transaction{PublicKey: key, Signature: sig, Body: in.GetBody()}, nil
-}
-
-func (s *Server) parseWait(in *durationpb.Duration) (time.Duration, error) {
-	if in == nil {
-		return 0, nil
-	}
-	if in.CheckValid() != nil || in.AsDuration() < 0 {
-		return 0, invalid(cairnv1.ErrorReason_MALFORMED_REQUEST, "wait", "want a duration that is not negative")
-	}
-	return min(in.AsDuration(), s.limits.SubmitWaitMax), nil
 }
 
 // blame names the field of the request to which a refusal belongs, when the transaction itself is not as it should be.

@@ -355,8 +355,11 @@ type StreamCommitsRequest struct {
 	ResumeToken string `protobuf:"bytes,2,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
 	// Send blocks with their transactions. Otherwise they come without, and `Block.transaction_count` tells how many.
 	IncludeTransactions bool `protobuf:"varint,3,opt,name=include_transactions,json=includeTransactions,proto3" json:"include_transactions,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// Send with each block the outcomes of its transactions: `StreamCommitsResponse.outcomes`. A client that knows its
+	// transactions by their ids follows them so at a small part of the cost.
+	IncludeOutcomes bool `protobuf:"varint,4,opt,name=include_outcomes,json=includeOutcomes,proto3" json:"include_outcomes,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *StreamCommitsRequest) Reset() {
@@ -410,6 +413,13 @@ func (x *StreamCommitsRequest) GetIncludeTransactions() bool {
 	return false
 }
 
+func (x *StreamCommitsRequest) GetIncludeOutcomes() bool {
+	if x != nil {
+		return x.IncludeOutcomes
+	}
+	return false
+}
+
 // One committed block, or a heartbeat: then only `resume_token` is set.
 type StreamCommitsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -418,7 +428,9 @@ type StreamCommitsResponse struct {
 	// The block.
 	Block *Block `protobuf:"bytes,2,opt,name=block,proto3" json:"block,omitempty"`
 	// Resumes the stream behind this message. Opaque; always set.
-	ResumeToken   string `protobuf:"bytes,3,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
+	ResumeToken string `protobuf:"bytes,3,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
+	// What became of the transactions of the block; only if the request asks for it.
+	Outcomes      *BlockOutcomes `protobuf:"bytes,4,opt,name=outcomes,proto3" json:"outcomes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -474,11 +486,128 @@ func (x *StreamCommitsResponse) GetResumeToken() string {
 	return ""
 }
 
+func (x *StreamCommitsResponse) GetOutcomes() *BlockOutcomes {
+	if x != nil {
+		return x.Outcomes
+	}
+	return nil
+}
+
+// The transactions of a block in brief.
+type BlockOutcomes struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each transaction, in the order of the block.
+	Transactions  []*TransactionOutcome `protobuf:"bytes,1,rep,name=transactions,proto3" json:"transactions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlockOutcomes) Reset() {
+	*x = BlockOutcomes{}
+	mi := &file_cairn_v1_block_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockOutcomes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockOutcomes) ProtoMessage() {}
+
+func (x *BlockOutcomes) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_v1_block_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockOutcomes.ProtoReflect.Descriptor instead.
+func (*BlockOutcomes) Descriptor() ([]byte, []int) {
+	return file_cairn_v1_block_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *BlockOutcomes) GetTransactions() []*TransactionOutcome {
+	if x != nil {
+		return x.Transactions
+	}
+	return nil
+}
+
+// A committed transaction in brief.
+type TransactionOutcome struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The transaction's id: 64 lower-case hex digits.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// How its payload ended.
+	Code ReceiptCode_Value `protobuf:"varint,2,opt,name=code,proto3,enum=cairn.v1.ReceiptCode_Value" json:"code,omitempty"`
+	// The fee that the sender paid, in base units.
+	FeeCharged    uint64 `protobuf:"varint,3,opt,name=fee_charged,json=feeCharged,proto3" json:"fee_charged,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransactionOutcome) Reset() {
+	*x = TransactionOutcome{}
+	mi := &file_cairn_v1_block_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransactionOutcome) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransactionOutcome) ProtoMessage() {}
+
+func (x *TransactionOutcome) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_v1_block_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransactionOutcome.ProtoReflect.Descriptor instead.
+func (*TransactionOutcome) Descriptor() ([]byte, []int) {
+	return file_cairn_v1_block_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *TransactionOutcome) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *TransactionOutcome) GetCode() ReceiptCode_Value {
+	if x != nil {
+		return x.Code
+	}
+	return ReceiptCode_OK
+}
+
+func (x *TransactionOutcome) GetFeeCharged() uint64 {
+	if x != nil {
+		return x.FeeCharged
+	}
+	return 0
+}
+
 var File_cairn_v1_block_service_proto protoreflect.FileDescriptor
 
 const file_cairn_v1_block_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1ccairn/v1/block_service.proto\x12\bcairn.v1\x1a\x14cairn/v1/block.proto\x1a\x1cgoogle/api/annotations.proto\"h\n" +
+	"\x1ccairn/v1/block_service.proto\x12\bcairn.v1\x1a\x14cairn/v1/block.proto\x1a\x1acairn/v1/transaction.proto\x1a\x1cgoogle/api/annotations.proto\"h\n" +
 	"\x0fGetBlockRequest\x12\x18\n" +
 	"\x06height\x18\x01 \x01(\x04H\x00R\x06height\x12\x10\n" +
 	"\x02id\x18\x02 \x01(\tH\x00R\x02id\x12\x1d\n" +
@@ -502,18 +631,27 @@ const file_cairn_v1_block_service_proto_rawDesc = "" +
 	"\n" +
 	"min_height\x18\x03 \x01(\x04R\tminHeightB\n" +
 	"\n" +
-	"\bselector\"\xa2\x01\n" +
+	"\bselector\"\xcd\x01\n" +
 	"\x14StreamCommitsRequest\x12$\n" +
 	"\vfrom_height\x18\x01 \x01(\x04H\x00R\n" +
 	"fromHeight\x88\x01\x01\x12!\n" +
 	"\fresume_token\x18\x02 \x01(\tR\vresumeToken\x121\n" +
-	"\x14include_transactions\x18\x03 \x01(\bR\x13includeTransactionsB\x0e\n" +
-	"\f_from_height\"\x89\x01\n" +
+	"\x14include_transactions\x18\x03 \x01(\bR\x13includeTransactions\x12)\n" +
+	"\x10include_outcomes\x18\x04 \x01(\bR\x0fincludeOutcomesB\x0e\n" +
+	"\f_from_height\"\xbe\x01\n" +
 	"\x15StreamCommitsResponse\x12\x1b\n" +
 	"\x06height\x18\x01 \x01(\x04H\x00R\x06height\x88\x01\x01\x12%\n" +
 	"\x05block\x18\x02 \x01(\v2\x0f.cairn.v1.BlockR\x05block\x12!\n" +
-	"\fresume_token\x18\x03 \x01(\tR\vresumeTokenB\t\n" +
-	"\a_height2\xae\x04\n" +
+	"\fresume_token\x18\x03 \x01(\tR\vresumeToken\x123\n" +
+	"\boutcomes\x18\x04 \x01(\v2\x17.cairn.v1.BlockOutcomesR\boutcomesB\t\n" +
+	"\a_height\"Q\n" +
+	"\rBlockOutcomes\x12@\n" +
+	"\ftransactions\x18\x01 \x03(\v2\x1c.cairn.v1.TransactionOutcomeR\ftransactions\"v\n" +
+	"\x12TransactionOutcome\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12/\n" +
+	"\x04code\x18\x02 \x01(\x0e2\x1b.cairn.v1.ReceiptCode.ValueR\x04code\x12\x1f\n" +
+	"\vfee_charged\x18\x03 \x01(\x04R\n" +
+	"feeCharged2\xae\x04\n" +
 	"\fBlockService\x12\x81\x01\n" +
 	"\bGetBlock\x12\x19.cairn.v1.GetBlockRequest\x1a\x0f.cairn.v1.Block\"I\x82\xd3\xe4\x93\x02CZ\x17\x12\x15/v1/blocks/by-id/{id}Z\x13\x12\x11/v1/blocks/latest\x12\x13/v1/blocks/{height}\x12[\n" +
 	"\n" +
@@ -534,7 +672,7 @@ func file_cairn_v1_block_service_proto_rawDescGZIP() []byte {
 	return file_cairn_v1_block_service_proto_rawDescData
 }
 
-var file_cairn_v1_block_service_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_cairn_v1_block_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_cairn_v1_block_service_proto_goTypes = []any{
 	(*GetBlockRequest)(nil),             // 0: cairn.v1.GetBlockRequest
 	(*ListBlocksRequest)(nil),           // 1: cairn.v1.ListBlocksRequest
@@ -542,25 +680,31 @@ var file_cairn_v1_block_service_proto_goTypes = []any{
 	(*GetQuorumCertificateRequest)(nil), // 3: cairn.v1.GetQuorumCertificateRequest
 	(*StreamCommitsRequest)(nil),        // 4: cairn.v1.StreamCommitsRequest
 	(*StreamCommitsResponse)(nil),       // 5: cairn.v1.StreamCommitsResponse
-	(*Block)(nil),                       // 6: cairn.v1.Block
-	(*QuorumCertificate)(nil),           // 7: cairn.v1.QuorumCertificate
+	(*BlockOutcomes)(nil),               // 6: cairn.v1.BlockOutcomes
+	(*TransactionOutcome)(nil),          // 7: cairn.v1.TransactionOutcome
+	(*Block)(nil),                       // 8: cairn.v1.Block
+	(ReceiptCode_Value)(0),              // 9: cairn.v1.ReceiptCode.Value
+	(*QuorumCertificate)(nil),           // 10: cairn.v1.QuorumCertificate
 }
 var file_cairn_v1_block_service_proto_depIdxs = []int32{
-	6, // 0: cairn.v1.ListBlocksResponse.blocks:type_name -> cairn.v1.Block
-	6, // 1: cairn.v1.StreamCommitsResponse.block:type_name -> cairn.v1.Block
-	0, // 2: cairn.v1.BlockService.GetBlock:input_type -> cairn.v1.GetBlockRequest
-	1, // 3: cairn.v1.BlockService.ListBlocks:input_type -> cairn.v1.ListBlocksRequest
-	3, // 4: cairn.v1.BlockService.GetQuorumCertificate:input_type -> cairn.v1.GetQuorumCertificateRequest
-	4, // 5: cairn.v1.BlockService.StreamCommits:input_type -> cairn.v1.StreamCommitsRequest
-	6, // 6: cairn.v1.BlockService.GetBlock:output_type -> cairn.v1.Block
-	2, // 7: cairn.v1.BlockService.ListBlocks:output_type -> cairn.v1.ListBlocksResponse
-	7, // 8: cairn.v1.BlockService.GetQuorumCertificate:output_type -> cairn.v1.QuorumCertificate
-	5, // 9: cairn.v1.BlockService.StreamCommits:output_type -> cairn.v1.StreamCommitsResponse
-	6, // [6:10] is the sub-list for method output_type
-	2, // [2:6] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	8,  // 0: cairn.v1.ListBlocksResponse.blocks:type_name -> cairn.v1.Block
+	8,  // 1: cairn.v1.StreamCommitsResponse.block:type_name -> cairn.v1.Block
+	6,  // 2: cairn.v1.StreamCommitsResponse.outcomes:type_name -> cairn.v1.BlockOutcomes
+	7,  // 3: cairn.v1.BlockOutcomes.transactions:type_name -> cairn.v1.TransactionOutcome
+	9,  // 4: cairn.v1.TransactionOutcome.code:type_name -> cairn.v1.ReceiptCode.Value
+	0,  // 5: cairn.v1.BlockService.GetBlock:input_type -> cairn.v1.GetBlockRequest
+	1,  // 6: cairn.v1.BlockService.ListBlocks:input_type -> cairn.v1.ListBlocksRequest
+	3,  // 7: cairn.v1.BlockService.GetQuorumCertificate:input_type -> cairn.v1.GetQuorumCertificateRequest
+	4,  // 8: cairn.v1.BlockService.StreamCommits:input_type -> cairn.v1.StreamCommitsRequest
+	8,  // 9: cairn.v1.BlockService.GetBlock:output_type -> cairn.v1.Block
+	2,  // 10: cairn.v1.BlockService.ListBlocks:output_type -> cairn.v1.ListBlocksResponse
+	10, // 11: cairn.v1.BlockService.GetQuorumCertificate:output_type -> cairn.v1.QuorumCertificate
+	5,  // 12: cairn.v1.BlockService.StreamCommits:output_type -> cairn.v1.StreamCommitsResponse
+	9,  // [9:13] is the sub-list for method output_type
+	5,  // [5:9] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_cairn_v1_block_service_proto_init() }
@@ -569,6 +713,7 @@ func file_cairn_v1_block_service_proto_init() {
 		return
 	}
 	file_cairn_v1_block_proto_init()
+	file_cairn_v1_transaction_proto_init()
 	file_cairn_v1_block_service_proto_msgTypes[0].OneofWrappers = []any{
 		(*GetBlockRequest_Height)(nil),
 		(*GetBlockRequest_Id)(nil),
@@ -585,7 +730,7 @@ func file_cairn_v1_block_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cairn_v1_block_service_proto_rawDesc), len(file_cairn_v1_block_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

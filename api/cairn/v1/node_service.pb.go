@@ -130,7 +130,7 @@ func (x EvidenceKind_Value) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EvidenceKind_Value.Descriptor instead.
 func (EvidenceKind_Value) EnumDescriptor() ([]byte, []int) {
-	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{13, 0}
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{18, 0}
 }
 
 // The request of `GetChain`.
@@ -322,9 +322,11 @@ type Limits struct {
 	// Entries on one page of a list.
 	MaxPageSize uint32 `protobuf:"varint,6,opt,name=max_page_size,json=maxPageSize,proto3" json:"max_page_size,omitempty"`
 	// The longest wait of `SubmitTransaction`.
-	MaxWait       *durationpb.Duration `protobuf:"bytes,7,opt,name=max_wait,json=maxWait,proto3" json:"max_wait,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	MaxWait *durationpb.Duration `protobuf:"bytes,7,opt,name=max_wait,json=maxWait,proto3" json:"max_wait,omitempty"`
+	// Transactions of one `SubmitTransactions`, or of one message on `StreamSubmissions`.
+	MaxSubmissionTransactions uint32 `protobuf:"varint,8,opt,name=max_submission_transactions,json=maxSubmissionTransactions,proto3" json:"max_submission_transactions,omitempty"`
+	unknownFields             protoimpl.UnknownFields
+	sizeCache                 protoimpl.SizeCache
 }
 
 func (x *Limits) Reset() {
@@ -404,6 +406,13 @@ func (x *Limits) GetMaxWait() *durationpb.Duration {
 		return x.MaxWait
 	}
 	return nil
+}
+
+func (x *Limits) GetMaxSubmissionTransactions() uint32 {
+	if x != nil {
+		return x.MaxSubmissionTransactions
+	}
+	return 0
 }
 
 // What a node is to the chain. The enumeration is nested so that JSON shows the bare words.
@@ -798,6 +807,382 @@ func (x *SyncStatus) GetPeers() []string {
 	return nil
 }
 
+// The request of `GetMempoolStatus`.
+type GetMempoolStatusRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetMempoolStatusRequest) Reset() {
+	*x = GetMempoolStatusRequest{}
+	mi := &file_cairn_v1_node_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetMempoolStatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetMempoolStatusRequest) ProtoMessage() {}
+
+func (x *GetMempoolStatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_v1_node_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetMempoolStatusRequest.ProtoReflect.Descriptor instead.
+func (*GetMempoolStatusRequest) Descriptor() ([]byte, []int) {
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{8}
+}
+
+// How full a mempool is. It is of this node and this moment.
+type MempoolStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Transactions that are held.
+	Transactions uint32 `protobuf:"varint,1,opt,name=transactions,proto3" json:"transactions,omitempty"`
+	// The sum of their sizes, in bytes.
+	Bytes uint64 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// Those that could be in the next block.
+	Ready uint32 `protobuf:"varint,3,opt,name=ready,proto3" json:"ready,omitempty"`
+	// Those that wait for a predecessor, or that the application has refused for now.
+	Parked uint32 `protobuf:"varint,4,opt,name=parked,proto3" json:"parked,omitempty"`
+	// Accounts that have pending transactions.
+	Accounts uint32 `protobuf:"varint,5,opt,name=accounts,proto3" json:"accounts,omitempty"`
+	// The bounds of the mempool.
+	Limits *MempoolLimits `protobuf:"bytes,6,opt,name=limits,proto3" json:"limits,omitempty"`
+	// For how long the oldest transaction has been held. Absent when there is none.
+	OldestAge *durationpb.Duration `protobuf:"bytes,7,opt,name=oldest_age,json=oldestAge,proto3" json:"oldest_age,omitempty"`
+	// When the mempool is full: the fee per byte, in base units, that a transaction must exceed to get in. 0 when there is
+	// room.
+	MinimumFeeRate float64 `protobuf:"fixed64,8,opt,name=minimum_fee_rate,json=minimumFeeRate,proto3" json:"minimum_fee_rate,omitempty"`
+	// The submissions of clients that this node has refused since it was started, by reason. Reasons without any are left
+	// out.
+	Refusals []*RefusalCount `protobuf:"bytes,9,rep,name=refusals,proto3" json:"refusals,omitempty"`
+	// How far the other validators have what clients have posted here.
+	Sharing       []*MempoolSharing `protobuf:"bytes,10,rep,name=sharing,proto3" json:"sharing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MempoolStatus) Reset() {
+	*x = MempoolStatus{}
+	mi := &file_cairn_v1_node_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MempoolStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MempoolStatus) ProtoMessage() {}
+
+func (x *MempoolStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_v1_node_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MempoolStatus.ProtoReflect.Descriptor instead.
+func (*MempoolStatus) Descriptor() ([]byte, []int) {
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *MempoolStatus) GetTransactions() uint32 {
+	if x != nil {
+		return x.Transactions
+	}
+	return 0
+}
+
+func (x *MempoolStatus) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *MempoolStatus) GetReady() uint32 {
+	if x != nil {
+		return x.Ready
+	}
+	return 0
+}
+
+func (x *MempoolStatus) GetParked() uint32 {
+	if x != nil {
+		return x.Parked
+	}
+	return 0
+}
+
+func (x *MempoolStatus) GetAccounts() uint32 {
+	if x != nil {
+		return x.Accounts
+	}
+	return 0
+}
+
+func (x *MempoolStatus) GetLimits() *MempoolLimits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *MempoolStatus) GetOldestAge() *durationpb.Duration {
+	if x != nil {
+		return x.OldestAge
+	}
+	return nil
+}
+
+func (x *MempoolStatus) GetMinimumFeeRate() float64 {
+	if x != nil {
+		return x.MinimumFeeRate
+	}
+	return 0
+}
+
+func (x *MempoolStatus) GetRefusals() []*RefusalCount {
+	if x != nil {
+		return x.Refusals
+	}
+	return nil
+}
+
+func (x *MempoolStatus) GetSharing() []*MempoolSharing {
+	if x != nil {
+		return x.Sharing
+	}
+	return nil
+}
+
+// The bounds of a mempool.
+type MempoolLimits struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Transactions that are held at most. Beyond it only a dearer one enters, in the place of others.
+	Transactions uint32 `protobuf:"varint,1,opt,name=transactions,proto3" json:"transactions,omitempty"`
+	// Bytes that they have together at most. Beyond it likewise.
+	Bytes uint64 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// Transactions of one account that are held at most.
+	AccountTransactions uint32 `protobuf:"varint,3,opt,name=account_transactions,json=accountTransactions,proto3" json:"account_transactions,omitempty"`
+	// How long a transaction is held at most.
+	TimeToLive    *durationpb.Duration `protobuf:"bytes,4,opt,name=time_to_live,json=timeToLive,proto3" json:"time_to_live,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MempoolLimits) Reset() {
+	*x = MempoolLimits{}
+	mi := &file_cairn_v1_node_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MempoolLimits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MempoolLimits) ProtoMessage() {}
+
+func (x *MempoolLimits) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_v1_node_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MempoolLimits.ProtoReflect.Descriptor instead.
+func (*MempoolLimits) Descriptor() ([]byte, []int) {
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *MempoolLimits) GetTransactions() uint32 {
+	if x != nil {
+		return x.Transactions
+	}
+	return 0
+}
+
+func (x *MempoolLimits) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *MempoolLimits) GetAccountTransactions() uint32 {
+	if x != nil {
+		return x.AccountTransactions
+	}
+	return 0
+}
+
+func (x *MempoolLimits) GetTimeToLive() *durationpb.Duration {
+	if x != nil {
+		return x.TimeToLive
+	}
+	return nil
+}
+
+// How many submissions were refused for one reason.
+type RefusalCount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The reason.
+	Reason ErrorReason_Value `protobuf:"varint,1,opt,name=reason,proto3,enum=cairn.v1.ErrorReason_Value" json:"reason,omitempty"`
+	// How many.
+	Count         uint64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefusalCount) Reset() {
+	*x = RefusalCount{}
+	mi := &file_cairn_v1_node_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefusalCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefusalCount) ProtoMessage() {}
+
+func (x *RefusalCount) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_v1_node_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefusalCount.ProtoReflect.Descriptor instead.
+func (*RefusalCount) Descriptor() ([]byte, []int) {
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RefusalCount) GetReason() ErrorReason_Value {
+	if x != nil {
+		return x.Reason
+	}
+	return ErrorReason_UNSPECIFIED
+}
+
+func (x *RefusalCount) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+// How far one validator has what clients have posted at this node.
+type MempoolSharing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the validator: lower-case hex.
+	ValidatorId string `protobuf:"bytes,1,opt,name=validator_id,json=validatorId,proto3" json:"validator_id,omitempty"`
+	// Whether this node is connected with it.
+	Connected bool `protobuf:"varint,2,opt,name=connected,proto3" json:"connected,omitempty"`
+	// Ready transactions that it has not acknowledged yet.
+	Behind uint32 `protobuf:"varint,3,opt,name=behind,proto3" json:"behind,omitempty"`
+	// Those of them that are on their way.
+	InFlight uint32 `protobuf:"varint,4,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
+	// Transactions that were sent to it again since this node was started.
+	Resent        uint64 `protobuf:"varint,5,opt,name=resent,proto3" json:"resent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MempoolSharing) Reset() {
+	*x = MempoolSharing{}
+	mi := &file_cairn_v1_node_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MempoolSharing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MempoolSharing) ProtoMessage() {}
+
+func (x *MempoolSharing) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_v1_node_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MempoolSharing.ProtoReflect.Descriptor instead.
+func (*MempoolSharing) Descriptor() ([]byte, []int) {
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *MempoolSharing) GetValidatorId() string {
+	if x != nil {
+		return x.ValidatorId
+	}
+	return ""
+}
+
+func (x *MempoolSharing) GetConnected() bool {
+	if x != nil {
+		return x.Connected
+	}
+	return false
+}
+
+func (x *MempoolSharing) GetBehind() uint32 {
+	if x != nil {
+		return x.Behind
+	}
+	return 0
+}
+
+func (x *MempoolSharing) GetInFlight() uint32 {
+	if x != nil {
+		return x.InFlight
+	}
+	return 0
+}
+
+func (x *MempoolSharing) GetResent() uint64 {
+	if x != nil {
+		return x.Resent
+	}
+	return 0
+}
+
 // The request of `GetValidatorSet`. At most one of `height` and `epoch` may be given; neither: the present set.
 type GetValidatorSetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -814,7 +1199,7 @@ type GetValidatorSetRequest struct {
 
 func (x *GetValidatorSetRequest) Reset() {
 	*x = GetValidatorSetRequest{}
-	mi := &file_cairn_v1_node_service_proto_msgTypes[8]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -826,7 +1211,7 @@ func (x *GetValidatorSetRequest) String() string {
 func (*GetValidatorSetRequest) ProtoMessage() {}
 
 func (x *GetValidatorSetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cairn_v1_node_service_proto_msgTypes[8]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -839,7 +1224,7 @@ func (x *GetValidatorSetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetValidatorSetRequest.ProtoReflect.Descriptor instead.
 func (*GetValidatorSetRequest) Descriptor() ([]byte, []int) {
-	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{8}
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetValidatorSetRequest) GetHeight() uint64 {
@@ -882,7 +1267,7 @@ type ValidatorSet struct {
 
 func (x *ValidatorSet) Reset() {
 	*x = ValidatorSet{}
-	mi := &file_cairn_v1_node_service_proto_msgTypes[9]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -894,7 +1279,7 @@ func (x *ValidatorSet) String() string {
 func (*ValidatorSet) ProtoMessage() {}
 
 func (x *ValidatorSet) ProtoReflect() protoreflect.Message {
-	mi := &file_cairn_v1_node_service_proto_msgTypes[9]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -907,7 +1292,7 @@ func (x *ValidatorSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValidatorSet.ProtoReflect.Descriptor instead.
 func (*ValidatorSet) Descriptor() ([]byte, []int) {
-	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{9}
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ValidatorSet) GetEpoch() uint64 {
@@ -962,7 +1347,7 @@ type Validator struct {
 
 func (x *Validator) Reset() {
 	*x = Validator{}
-	mi := &file_cairn_v1_node_service_proto_msgTypes[10]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -974,7 +1359,7 @@ func (x *Validator) String() string {
 func (*Validator) ProtoMessage() {}
 
 func (x *Validator) ProtoReflect() protoreflect.Message {
-	mi := &file_cairn_v1_node_service_proto_msgTypes[10]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -987,7 +1372,7 @@ func (x *Validator) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Validator.ProtoReflect.Descriptor instead.
 func (*Validator) Descriptor() ([]byte, []int) {
-	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{10}
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Validator) GetId() string {
@@ -1031,7 +1416,7 @@ type ListEvidenceRequest struct {
 
 func (x *ListEvidenceRequest) Reset() {
 	*x = ListEvidenceRequest{}
-	mi := &file_cairn_v1_node_service_proto_msgTypes[11]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1043,7 +1428,7 @@ func (x *ListEvidenceRequest) String() string {
 func (*ListEvidenceRequest) ProtoMessage() {}
 
 func (x *ListEvidenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cairn_v1_node_service_proto_msgTypes[11]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1056,7 +1441,7 @@ func (x *ListEvidenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEvidenceRequest.ProtoReflect.Descriptor instead.
 func (*ListEvidenceRequest) Descriptor() ([]byte, []int) {
-	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{11}
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListEvidenceRequest) GetPageSize() int32 {
@@ -1086,7 +1471,7 @@ type ListEvidenceResponse struct {
 
 func (x *ListEvidenceResponse) Reset() {
 	*x = ListEvidenceResponse{}
-	mi := &file_cairn_v1_node_service_proto_msgTypes[12]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1098,7 +1483,7 @@ func (x *ListEvidenceResponse) String() string {
 func (*ListEvidenceResponse) ProtoMessage() {}
 
 func (x *ListEvidenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cairn_v1_node_service_proto_msgTypes[12]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1111,7 +1496,7 @@ func (x *ListEvidenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEvidenceResponse.ProtoReflect.Descriptor instead.
 func (*ListEvidenceResponse) Descriptor() ([]byte, []int) {
-	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{12}
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListEvidenceResponse) GetEvidence() []*Evidence {
@@ -1137,7 +1522,7 @@ type EvidenceKind struct {
 
 func (x *EvidenceKind) Reset() {
 	*x = EvidenceKind{}
-	mi := &file_cairn_v1_node_service_proto_msgTypes[13]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1149,7 +1534,7 @@ func (x *EvidenceKind) String() string {
 func (*EvidenceKind) ProtoMessage() {}
 
 func (x *EvidenceKind) ProtoReflect() protoreflect.Message {
-	mi := &file_cairn_v1_node_service_proto_msgTypes[13]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1162,7 +1547,7 @@ func (x *EvidenceKind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvidenceKind.ProtoReflect.Descriptor instead.
 func (*EvidenceKind) Descriptor() ([]byte, []int) {
-	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{13}
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{18}
 }
 
 // Proof that a validator signed two different messages of one kind in one round. Whoever has the chain's genesis and the
@@ -1192,7 +1577,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_cairn_v1_node_service_proto_msgTypes[14]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1204,7 +1589,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_cairn_v1_node_service_proto_msgTypes[14]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1217,7 +1602,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{14}
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Evidence) GetId() string {
@@ -1294,7 +1679,7 @@ type SignedContent struct {
 
 func (x *SignedContent) Reset() {
 	*x = SignedContent{}
-	mi := &file_cairn_v1_node_service_proto_msgTypes[15]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1306,7 +1691,7 @@ func (x *SignedContent) String() string {
 func (*SignedContent) ProtoMessage() {}
 
 func (x *SignedContent) ProtoReflect() protoreflect.Message {
-	mi := &file_cairn_v1_node_service_proto_msgTypes[15]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1319,7 +1704,7 @@ func (x *SignedContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedContent.ProtoReflect.Descriptor instead.
 func (*SignedContent) Descriptor() ([]byte, []int) {
-	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{15}
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SignedContent) GetHash() string {
@@ -1347,7 +1732,7 @@ var File_cairn_v1_node_service_proto protoreflect.FileDescriptor
 
 const file_cairn_v1_node_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1bcairn/v1/node_service.proto\x12\bcairn.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\"\x11\n" +
+	"\x1bcairn/v1/node_service.proto\x12\bcairn.v1\x1a\x15cairn/v1/errors.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\"\x11\n" +
 	"\x0fGetChainRequest\"\xe7\x02\n" +
 	"\x05Chain\x12\x19\n" +
 	"\bchain_id\x18\x01 \x01(\tR\achainId\x12!\n" +
@@ -1363,7 +1748,7 @@ const file_cairn_v1_node_service_proto_rawDesc = "" +
 	"\x06height\x18\t \x01(\x04R\x06height\x12\x1a\n" +
 	"\belection\x18\n" +
 	" \x01(\tR\belection\x12+\n" +
-	"\x11contiguous_rounds\x18\v \x01(\x04R\x10contiguousRounds\"\xca\x02\n" +
+	"\x11contiguous_rounds\x18\v \x01(\x04R\x10contiguousRounds\"\x8a\x03\n" +
 	"\x06Limits\x122\n" +
 	"\x15max_transaction_bytes\x18\x01 \x01(\rR\x13maxTransactionBytes\x12&\n" +
 	"\x0fmax_block_bytes\x18\x02 \x01(\rR\rmaxBlockBytes\x124\n" +
@@ -1371,7 +1756,8 @@ const file_cairn_v1_node_service_proto_rawDesc = "" +
 	"\x0emax_memo_bytes\x18\x04 \x01(\rR\fmaxMemoBytes\x12.\n" +
 	"\x13max_account_pending\x18\x05 \x01(\rR\x11maxAccountPending\x12\"\n" +
 	"\rmax_page_size\x18\x06 \x01(\rR\vmaxPageSize\x124\n" +
-	"\bmax_wait\x18\a \x01(\v2\x19.google.protobuf.DurationR\amaxWait\"A\n" +
+	"\bmax_wait\x18\a \x01(\v2\x19.google.protobuf.DurationR\amaxWait\x12>\n" +
+	"\x1bmax_submission_transactions\x18\b \x01(\rR\x19maxSubmissionTransactions\"A\n" +
 	"\bNodeRole\"5\n" +
 	"\x05Value\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\r\n" +
@@ -1406,7 +1792,36 @@ const file_cairn_v1_node_service_proto_rawDesc = "" +
 	"\ftarget_round\x18\x04 \x01(\x04R\vtargetRound\x12*\n" +
 	"\x11blocks_per_second\x18\x05 \x01(\x01R\x0fblocksPerSecond\x12+\n" +
 	"\x03eta\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x03eta\x12\x14\n" +
-	"\x05peers\x18\a \x03(\tR\x05peers\"\x84\x01\n" +
+	"\x05peers\x18\a \x03(\tR\x05peers\"\x19\n" +
+	"\x17GetMempoolStatusRequest\"\x90\x03\n" +
+	"\rMempoolStatus\x12\"\n" +
+	"\ftransactions\x18\x01 \x01(\rR\ftransactions\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x14\n" +
+	"\x05ready\x18\x03 \x01(\rR\x05ready\x12\x16\n" +
+	"\x06parked\x18\x04 \x01(\rR\x06parked\x12\x1a\n" +
+	"\baccounts\x18\x05 \x01(\rR\baccounts\x12/\n" +
+	"\x06limits\x18\x06 \x01(\v2\x17.cairn.v1.MempoolLimitsR\x06limits\x128\n" +
+	"\n" +
+	"oldest_age\x18\a \x01(\v2\x19.google.protobuf.DurationR\toldestAge\x12(\n" +
+	"\x10minimum_fee_rate\x18\b \x01(\x01R\x0eminimumFeeRate\x122\n" +
+	"\brefusals\x18\t \x03(\v2\x16.cairn.v1.RefusalCountR\brefusals\x122\n" +
+	"\asharing\x18\n" +
+	" \x03(\v2\x18.cairn.v1.MempoolSharingR\asharing\"\xb9\x01\n" +
+	"\rMempoolLimits\x12\"\n" +
+	"\ftransactions\x18\x01 \x01(\rR\ftransactions\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x121\n" +
+	"\x14account_transactions\x18\x03 \x01(\rR\x13accountTransactions\x12;\n" +
+	"\ftime_to_live\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"timeToLive\"Y\n" +
+	"\fRefusalCount\x123\n" +
+	"\x06reason\x18\x01 \x01(\x0e2\x1b.cairn.v1.ErrorReason.ValueR\x06reason\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\"\x9e\x01\n" +
+	"\x0eMempoolSharing\x12!\n" +
+	"\fvalidator_id\x18\x01 \x01(\tR\vvalidatorId\x12\x1c\n" +
+	"\tconnected\x18\x02 \x01(\bR\tconnected\x12\x16\n" +
+	"\x06behind\x18\x03 \x01(\rR\x06behind\x12\x1b\n" +
+	"\tin_flight\x18\x04 \x01(\rR\binFlight\x12\x16\n" +
+	"\x06resent\x18\x05 \x01(\x04R\x06resent\"\x84\x01\n" +
 	"\x16GetValidatorSetRequest\x12\x1b\n" +
 	"\x06height\x18\x01 \x01(\x04H\x00R\x06height\x88\x01\x01\x12\x19\n" +
 	"\x05epoch\x18\x02 \x01(\x04H\x01R\x05epoch\x88\x01\x01\x12\x1d\n" +
@@ -1454,13 +1869,14 @@ const file_cairn_v1_node_service_proto_rawDesc = "" +
 	"\rSignedContent\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\tR\x04hash\x12\x18\n" +
 	"\acontent\x18\x02 \x01(\fR\acontent\x12\x1c\n" +
-	"\tsignature\x18\x03 \x01(\tR\tsignature2\xce\x03\n" +
+	"\tsignature\x18\x03 \x01(\tR\tsignature2\xb3\x04\n" +
 	"\vNodeService\x12I\n" +
 	"\bGetChain\x12\x19.cairn.v1.GetChainRequest\x1a\x0f.cairn.v1.Chain\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/v1/chain\x12Q\n" +
 	"\tGetStatus\x12\x1a.cairn.v1.GetStatusRequest\x1a\x14.cairn.v1.NodeStatus\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
 	"/v1/status\x12W\n" +
 	"\rGetSyncStatus\x12\x1e.cairn.v1.GetSyncStatusRequest\x1a\x14.cairn.v1.SyncStatus\"\x10\x82\xd3\xe4\x93\x02\n" +
 	"\x12\b/v1/sync\x12c\n" +
+	"\x10GetMempoolStatus\x12!.cairn.v1.GetMempoolStatusRequest\x1a\x17.cairn.v1.MempoolStatus\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/mempool\x12c\n" +
 	"\x0fGetValidatorSet\x12 .cairn.v1.GetValidatorSetRequest\x1a\x16.cairn.v1.ValidatorSet\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/validators\x12c\n" +
 	"\fListEvidence\x12\x1d.cairn.v1.ListEvidenceRequest\x1a\x1e.cairn.v1.ListEvidenceResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/evidenceB2Z0github.com/cairnchain/cairn/api/cairn/v1;cairnv1b\x06proto3"
 
@@ -1477,53 +1893,67 @@ func file_cairn_v1_node_service_proto_rawDescGZIP() []byte {
 }
 
 var file_cairn_v1_node_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_cairn_v1_node_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_cairn_v1_node_service_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_cairn_v1_node_service_proto_goTypes = []any{
-	(NodeRole_Value)(0),            // 0: cairn.v1.NodeRole.Value
-	(EvidenceKind_Value)(0),        // 1: cairn.v1.EvidenceKind.Value
-	(*GetChainRequest)(nil),        // 2: cairn.v1.GetChainRequest
-	(*Chain)(nil),                  // 3: cairn.v1.Chain
-	(*Limits)(nil),                 // 4: cairn.v1.Limits
-	(*NodeRole)(nil),               // 5: cairn.v1.NodeRole
-	(*GetStatusRequest)(nil),       // 6: cairn.v1.GetStatusRequest
-	(*NodeStatus)(nil),             // 7: cairn.v1.NodeStatus
-	(*GetSyncStatusRequest)(nil),   // 8: cairn.v1.GetSyncStatusRequest
-	(*SyncStatus)(nil),             // 9: cairn.v1.SyncStatus
-	(*GetValidatorSetRequest)(nil), // 10: cairn.v1.GetValidatorSetRequest
-	(*ValidatorSet)(nil),           // 11: cairn.v1.ValidatorSet
-	(*Validator)(nil),              // 12: cairn.v1.Validator
-	(*ListEvidenceRequest)(nil),    // 13: cairn.v1.ListEvidenceRequest
-	(*ListEvidenceResponse)(nil),   // 14: cairn.v1.ListEvidenceResponse
-	(*EvidenceKind)(nil),           // 15: cairn.v1.EvidenceKind
-	(*Evidence)(nil),               // 16: cairn.v1.Evidence
-	(*SignedContent)(nil),          // 17: cairn.v1.SignedContent
-	(*durationpb.Duration)(nil),    // 18: google.protobuf.Duration
+	(NodeRole_Value)(0),             // 0: cairn.v1.NodeRole.Value
+	(EvidenceKind_Value)(0),         // 1: cairn.v1.EvidenceKind.Value
+	(*GetChainRequest)(nil),         // 2: cairn.v1.GetChainRequest
+	(*Chain)(nil),                   // 3: cairn.v1.Chain
+	(*Limits)(nil),                  // 4: cairn.v1.Limits
+	(*NodeRole)(nil),                // 5: cairn.v1.NodeRole
+	(*GetStatusRequest)(nil),        // 6: cairn.v1.GetStatusRequest
+	(*NodeStatus)(nil),              // 7: cairn.v1.NodeStatus
+	(*GetSyncStatusRequest)(nil),    // 8: cairn.v1.GetSyncStatusRequest
+	(*SyncStatus)(nil),              // 9: cairn.v1.SyncStatus
+	(*GetMempoolStatusRequest)(nil), // 10: cairn.v1.GetMempoolStatusRequest
+	(*MempoolStatus)(nil),           // 11: cairn.v1.MempoolStatus
+	(*MempoolLimits)(nil),           // 12: cairn.v1.MempoolLimits
+	(*RefusalCount)(nil),            // 13: cairn.v1.RefusalCount
+	(*MempoolSharing)(nil),          // 14: cairn.v1.MempoolSharing
+	(*GetValidatorSetRequest)(nil),  // 15: cairn.v1.GetValidatorSetRequest
+	(*ValidatorSet)(nil),            // 16: cairn.v1.ValidatorSet
+	(*Validator)(nil),               // 17: cairn.v1.Validator
+	(*ListEvidenceRequest)(nil),     // 18: cairn.v1.ListEvidenceRequest
+	(*ListEvidenceResponse)(nil),    // 19: cairn.v1.ListEvidenceResponse
+	(*EvidenceKind)(nil),            // 20: cairn.v1.EvidenceKind
+	(*Evidence)(nil),                // 21: cairn.v1.Evidence
+	(*SignedContent)(nil),           // 22: cairn.v1.SignedContent
+	(*durationpb.Duration)(nil),     // 23: google.protobuf.Duration
+	(ErrorReason_Value)(0),          // 24: cairn.v1.ErrorReason.Value
 }
 var file_cairn_v1_node_service_proto_depIdxs = []int32{
 	4,  // 0: cairn.v1.Chain.limits:type_name -> cairn.v1.Limits
-	18, // 1: cairn.v1.Limits.max_wait:type_name -> google.protobuf.Duration
+	23, // 1: cairn.v1.Limits.max_wait:type_name -> google.protobuf.Duration
 	0,  // 2: cairn.v1.NodeStatus.role:type_name -> cairn.v1.NodeRole.Value
-	18, // 3: cairn.v1.SyncStatus.eta:type_name -> google.protobuf.Duration
-	12, // 4: cairn.v1.ValidatorSet.validators:type_name -> cairn.v1.Validator
-	16, // 5: cairn.v1.ListEvidenceResponse.evidence:type_name -> cairn.v1.Evidence
-	1,  // 6: cairn.v1.Evidence.kind:type_name -> cairn.v1.EvidenceKind.Value
-	17, // 7: cairn.v1.Evidence.first:type_name -> cairn.v1.SignedContent
-	17, // 8: cairn.v1.Evidence.second:type_name -> cairn.v1.SignedContent
-	2,  // 9: cairn.v1.NodeService.GetChain:input_type -> cairn.v1.GetChainRequest
-	6,  // 10: cairn.v1.NodeService.GetStatus:input_type -> cairn.v1.GetStatusRequest
-	8,  // 11: cairn.v1.NodeService.GetSyncStatus:input_type -> cairn.v1.GetSyncStatusRequest
-	10, // 12: cairn.v1.NodeService.GetValidatorSet:input_type -> cairn.v1.GetValidatorSetRequest
-	13, // 13: cairn.v1.NodeService.ListEvidence:input_type -> cairn.v1.ListEvidenceRequest
-	3,  // 14: cairn.v1.NodeService.GetChain:output_type -> cairn.v1.Chain
-	7,  // 15: cairn.v1.NodeService.GetStatus:output_type -> cairn.v1.NodeStatus
-	9,  // 16: cairn.v1.NodeService.GetSyncStatus:output_type -> cairn.v1.SyncStatus
-	11, // 17: cairn.v1.NodeService.GetValidatorSet:output_type -> cairn.v1.ValidatorSet
-	14, // 18: cairn.v1.NodeService.ListEvidence:output_type -> cairn.v1.ListEvidenceResponse
-	14, // [14:19] is the sub-list for method output_type
-	9,  // [9:14] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	23, // 3: cairn.v1.SyncStatus.eta:type_name -> google.protobuf.Duration
+	12, // 4: cairn.v1.MempoolStatus.limits:type_name -> cairn.v1.MempoolLimits
+	23, // 5: cairn.v1.MempoolStatus.oldest_age:type_name -> google.protobuf.Duration
+	13, // 6: cairn.v1.MempoolStatus.refusals:type_name -> cairn.v1.RefusalCount
+	14, // 7: cairn.v1.MempoolStatus.sharing:type_name -> cairn.v1.MempoolSharing
+	23, // 8: cairn.v1.MempoolLimits.time_to_live:type_name -> google.protobuf.Duration
+	24, // 9: cairn.v1.RefusalCount.reason:type_name -> cairn.v1.ErrorReason.Value
+	17, // 10: cairn.v1.ValidatorSet.validators:type_name -> cairn.v1.Validator
+	21, // 11: cairn.v1.ListEvidenceResponse.evidence:type_name -> cairn.v1.Evidence
+	1,  // 12: cairn.v1.Evidence.kind:type_name -> cairn.v1.EvidenceKind.Value
+	22, // 13: cairn.v1.Evidence.first:type_name -> cairn.v1.SignedContent
+	22, // 14: cairn.v1.Evidence.second:type_name -> cairn.v1.SignedContent
+	2,  // 15: cairn.v1.NodeService.GetChain:input_type -> cairn.v1.GetChainRequest
+	6,  // 16: cairn.v1.NodeService.GetStatus:input_type -> cairn.v1.GetStatusRequest
+	8,  // 17: cairn.v1.NodeService.GetSyncStatus:input_type -> cairn.v1.GetSyncStatusRequest
+	10, // 18: cairn.v1.NodeService.GetMempoolStatus:input_type -> cairn.v1.GetMempoolStatusRequest
+	15, // 19: cairn.v1.NodeService.GetValidatorSet:input_type -> cairn.v1.GetValidatorSetRequest
+	18, // 20: cairn.v1.NodeService.ListEvidence:input_type -> cairn.v1.ListEvidenceRequest
+	3,  // 21: cairn.v1.NodeService.GetChain:output_type -> cairn.v1.Chain
+	7,  // 22: cairn.v1.NodeService.GetStatus:output_type -> cairn.v1.NodeStatus
+	9,  // 23: cairn.v1.NodeService.GetSyncStatus:output_type -> cairn.v1.SyncStatus
+	11, // 24: cairn.v1.NodeService.GetMempoolStatus:output_type -> cairn.v1.MempoolStatus
+	16, // 25: cairn.v1.NodeService.GetValidatorSet:output_type -> cairn.v1.ValidatorSet
+	19, // 26: cairn.v1.NodeService.ListEvidence:output_type -> cairn.v1.ListEvidenceResponse
+	21, // [21:27] is the sub-list for method output_type
+	15, // [15:21] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_cairn_v1_node_service_proto_init() }
@@ -1531,14 +1961,15 @@ func file_cairn_v1_node_service_proto_init() {
 	if File_cairn_v1_node_service_proto != nil {
 		return
 	}
-	file_cairn_v1_node_service_proto_msgTypes[8].OneofWrappers = []any{}
+	file_cairn_v1_errors_proto_init()
+	file_cairn_v1_node_service_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cairn_v1_node_service_proto_rawDesc), len(file_cairn_v1_node_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   16,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,11 +19,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	NodeService_GetChain_FullMethodName        = "/cairn.v1.NodeService/GetChain"
-	NodeService_GetStatus_FullMethodName       = "/cairn.v1.NodeService/GetStatus"
-	NodeService_GetSyncStatus_FullMethodName   = "/cairn.v1.NodeService/GetSyncStatus"
-	NodeService_GetValidatorSet_FullMethodName = "/cairn.v1.NodeService/GetValidatorSet"
-	NodeService_ListEvidence_FullMethodName    = "/cairn.v1.NodeService/ListEvidence"
+	NodeService_GetChain_FullMethodName         = "/cairn.v1.NodeService/GetChain"
+	NodeService_GetStatus_FullMethodName        = "/cairn.v1.NodeService/GetStatus"
+	NodeService_GetSyncStatus_FullMethodName    = "/cairn.v1.NodeService/GetSyncStatus"
+	NodeService_GetMempoolStatus_FullMethodName = "/cairn.v1.NodeService/GetMempoolStatus"
+	NodeService_GetValidatorSet_FullMethodName  = "/cairn.v1.NodeService/GetValidatorSet"
+	NodeService_ListEvidence_FullMethodName     = "/cairn.v1.NodeService/ListEvidence"
 )
 
 // NodeServiceClient is the client API for NodeService service.
@@ -44,6 +45,10 @@ type NodeServiceClient interface {
 	//
 	// Errors: none of its own.
 	GetSyncStatus(ctx context.Context, in *GetSyncStatusRequest, opts ...grpc.CallOption) (*SyncStatus, error)
+	// Reads how full this node's mempool is, and how far the other validators have what its clients have posted.
+	//
+	// Errors: none of its own.
+	GetMempoolStatus(ctx context.Context, in *GetMempoolStatusRequest, opts ...grpc.CallOption) (*MempoolStatus, error)
 	// Reads a validator set: the present one, or the one in force at a height or in an epoch.
 	//
 	// Errors: INVALID_ARGUMENT (MALFORMED_REQUEST, if both a height and an epoch are given), NOT_FOUND
@@ -95,6 +100,16 @@ func (c *nodeServiceClient) GetSyncStatus(ctx context.Context, in *GetSyncStatus
 	return out, nil
 }
 
+func (c *nodeServiceClient) GetMempoolStatus(ctx context.Context, in *GetMempoolStatusRequest, opts ...grpc.CallOption) (*MempoolStatus, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MempoolStatus)
+	err := c.cc.Invoke(ctx, NodeService_GetMempoolStatus_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *nodeServiceClient) GetValidatorSet(ctx context.Context, in *GetValidatorSetRequest, opts ...grpc.CallOption) (*ValidatorSet, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ValidatorSet)
@@ -133,6 +148,10 @@ type NodeServiceServer interface {
 	//
 	// Errors: none of its own.
 	GetSyncStatus(context.Context, *GetSyncStatusRequest) (*SyncStatus, error)
+	// Reads how full this node's mempool is, and how far the other validators have what its clients have posted.
+	//
+	// Errors: none of its own.
+	GetMempoolStatus(context.Context, *GetMempoolStatusRequest) (*MempoolStatus, error)
 	// Reads a validator set: the present one, or the one in force at a height or in an epoch.
 	//
 	// Errors: INVALID_ARGUMENT (MALFORMED_REQUEST, if both a height and an epoch are given), NOT_FOUND
@@ -162,6 +181,9 @@ func (UnimplementedNodeServiceServer) GetStatus(context.Context, *GetStatusReque
 }
 func (UnimplementedNodeServiceServer) GetSyncStatus(context.Context, *GetSyncStatusRequest) (*SyncStatus, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetSyncStatus not implemented")
+}
+func (UnimplementedNodeServiceServer) GetMempoolStatus(context.Context, *GetMempoolStatusRequest) (*MempoolStatus, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetMempoolStatus not implemented")
 }
 func (UnimplementedNodeServiceServer) GetValidatorSet(context.Context, *GetValidatorSetRequest) (*ValidatorSet, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetValidatorSet not implemented")
@@ -244,6 +266,24 @@ func _NodeService_GetSyncStatus_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _NodeService_GetMempoolStatus_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetMempoolStatusRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServiceServer).GetMempoolStatus(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NodeService_GetMempoolStatus_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServiceServer).GetMempoolStatus(ctx, req.(*GetMempoolStatusRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _NodeService_GetValidatorSet_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetValidatorSetRequest)
 	if err := dec(in); err != nil {
@@ -298,6 +338,10 @@ var NodeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetSyncStatus",
 			Handler:    _NodeService_GetSyncStatus_Handler,
+		},
+		{
+			MethodName: "GetMempoolStatus",
+			Handler:    _NodeService_GetMempoolStatus_Handler,
 		},
 		{
 			MethodName: "GetValidatorSet",

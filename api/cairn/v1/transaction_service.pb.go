@@ -208,11 +208,571 @@ func (x *GetTransactionRequest) GetMinHeight() uint64 {
 	return 0
 }
 
+// The request of `SubmitTransactions`.
+type SubmitTransactionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The transactions: at least one, at most `Limits.max_submission_transactions`, and not more bytes than a request may
+	// have. Those of one account are best in the order of their sequences.
+	Transactions  []*SignedTransaction `protobuf:"bytes,1,rep,name=transactions,proto3" json:"transactions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmitTransactionsRequest) Reset() {
+	*x = SubmitTransactionsRequest{}
+	mi := &file_cairn_v1_transaction_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmitTransactionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmitTransactionsRequest) ProtoMessage() {}
+
+func (x *SubmitTransactionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_v1_transaction_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmitTransactionsRequest.ProtoReflect.Descriptor instead.
+func (*SubmitTransactionsRequest) Descriptor() ([]byte, []int) {
+	return file_cairn_v1_transaction_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SubmitTransactionsRequest) GetTransactions() []*SignedTransaction {
+	if x != nil {
+		return x.Transactions
+	}
+	return nil
+}
+
+// The answer of `SubmitTransactions`.
+type SubmitTransactionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each transaction, in their order.
+	Outcomes      []*SubmissionOutcome `protobuf:"bytes,1,rep,name=outcomes,proto3" json:"outcomes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmitTransactionsResponse) Reset() {
+	*x = SubmitTransactionsResponse{}
+	mi := &file_cairn_v1_transaction_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmitTransactionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmitTransactionsResponse) ProtoMessage() {}
+
+func (x *SubmitTransactionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_v1_transaction_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmitTransactionsResponse.ProtoReflect.Descriptor instead.
+func (*SubmitTransactionsResponse) Descriptor() ([]byte, []int) {
+	return file_cairn_v1_transaction_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *SubmitTransactionsResponse) GetOutcomes() []*SubmissionOutcome {
+	if x != nil {
+		return x.Outcomes
+	}
+	return nil
+}
+
+// What became of one submitted transaction: `state`, or `error`.
+type SubmissionOutcome struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The transaction's id: 64 lower-case hex digits. Empty if the transaction could not be read.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Where it stands: `PENDING`, or `COMMITTED` when it was submitted before. Absent when there is an error.
+	State *TransactionState_Value `protobuf:"varint,2,opt,name=state,proto3,enum=cairn.v1.TransactionState_Value,oneof" json:"state,omitempty"`
+	// The outcome; only in state `COMMITTED`.
+	Receipt *Receipt `protobuf:"bytes,3,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	// Why it was not taken.
+	Error         *SubmissionError `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmissionOutcome) Reset() {
+	*x = SubmissionOutcome{}
+	mi := &file_cairn_v1_transaction_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmissionOutcome) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmissionOutcome) ProtoMessage() {}
+
+func (x *SubmissionOutcome) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_v1_transaction_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmissionOutcome.ProtoReflect.Descriptor instead.
+func (*SubmissionOutcome) Descriptor() ([]byte, []int) {
+	return file_cairn_v1_transaction_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SubmissionOutcome) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SubmissionOutcome) GetState() TransactionState_Value {
+	if x != nil && x.State != nil {
+		return *x.State
+	}
+	return TransactionState_UNSPECIFIED
+}
+
+func (x *SubmissionOutcome) GetReceipt() *Receipt {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
+func (x *SubmissionOutcome) GetError() *SubmissionError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+// Why one of several transactions was not taken: what `SubmitTransaction` would have ended with.
+type SubmissionError struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The reason, as in ErrorInfo.
+	Reason ErrorReason_Value `protobuf:"varint,1,opt,name=reason,proto3,enum=cairn.v1.ErrorReason_Value" json:"reason,omitempty"`
+	// The reason in words, for people.
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// What varies, under the keys that are documented at the reason.
+	Metadata map[string]string `protobuf:"bytes,3,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// When the same transaction may be taken; absent when waiting is no use.
+	RetryAfter    *durationpb.Duration `protobuf:"bytes,4,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmissionError) Reset() {
+	*x = SubmissionError{}
+	mi := &file_cairn_v1_transaction_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmissionError) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmissionError) ProtoMessage() {}
+
+func (x *SubmissionError) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_v1_transaction_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmissionError.ProtoReflect.Descriptor instead.
+func (*SubmissionError) Descriptor() ([]byte, []int) {
+	return file_cairn_v1_transaction_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *SubmissionError) GetReason() ErrorReason_Value {
+	if x != nil {
+		return x.Reason
+	}
+	return ErrorReason_UNSPECIFIED
+}
+
+func (x *SubmissionError) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *SubmissionError) GetMetadata() map[string]string {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *SubmissionError) GetRetryAfter() *durationpb.Duration {
+	if x != nil {
+		return x.RetryAfter
+	}
+	return nil
+}
+
+// A message of the client on `StreamSubmissions`.
+type StreamSubmissionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The transactions, with the limits of `SubmitTransactionsRequest.transactions`.
+	Transactions  []*SignedTransaction `protobuf:"bytes,1,rep,name=transactions,proto3" json:"transactions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamSubmissionsRequest) Reset() {
+	*x = StreamSubmissionsRequest{}
+	mi := &file_cairn_v1_transaction_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamSubmissionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamSubmissionsRequest) ProtoMessage() {}
+
+func (x *StreamSubmissionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_v1_transaction_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamSubmissionsRequest.ProtoReflect.Descriptor instead.
+func (*StreamSubmissionsRequest) Descriptor() ([]byte, []int) {
+	return file_cairn_v1_transaction_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StreamSubmissionsRequest) GetTransactions() []*SignedTransaction {
+	if x != nil {
+		return x.Transactions
+	}
+	return nil
+}
+
+// A message of the node on `StreamSubmissions`.
+type StreamSubmissionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which transaction of the stream the first outcome is of, counted from 0.
+	FirstIndex uint64 `protobuf:"varint,1,opt,name=first_index,json=firstIndex,proto3" json:"first_index,omitempty"`
+	// One for each transaction from there on, in their order.
+	Outcomes      []*SubmissionOutcome `protobuf:"bytes,2,rep,name=outcomes,proto3" json:"outcomes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamSubmissionsResponse) Reset() {
+	*x = StreamSubmissionsResponse{}
+	mi := &file_cairn_v1_transaction_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamSubmissionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamSubmissionsResponse) ProtoMessage() {}
+
+func (x *StreamSubmissionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_v1_transaction_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamSubmissionsResponse.ProtoReflect.Descriptor instead.
+func (*StreamSubmissionsResponse) Descriptor() ([]byte, []int) {
+	return file_cairn_v1_transaction_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *StreamSubmissionsResponse) GetFirstIndex() uint64 {
+	if x != nil {
+		return x.FirstIndex
+	}
+	return 0
+}
+
+func (x *StreamSubmissionsResponse) GetOutcomes() []*SubmissionOutcome {
+	if x != nil {
+		return x.Outcomes
+	}
+	return nil
+}
+
+// The request of `StreamTransaction`.
+type StreamTransactionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The transaction's id: 64 lower-case hex digits.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// How long to wait for a transaction that this node does not know before the stream ends with TRANSACTION_NOT_FOUND,
+	// such as "2s" in JSON. Absent or zero: do not wait. The node caps it at `Limits.max_wait`.
+	WaitUnknown   *durationpb.Duration `protobuf:"bytes,2,opt,name=wait_unknown,json=waitUnknown,proto3" json:"wait_unknown,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTransactionRequest) Reset() {
+	*x = StreamTransactionRequest{}
+	mi := &file_cairn_v1_transaction_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTransactionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTransactionRequest) ProtoMessage() {}
+
+func (x *StreamTransactionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_v1_transaction_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTransactionRequest.ProtoReflect.Descriptor instead.
+func (*StreamTransactionRequest) Descriptor() ([]byte, []int) {
+	return file_cairn_v1_transaction_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *StreamTransactionRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *StreamTransactionRequest) GetWaitUnknown() *durationpb.Duration {
+	if x != nil {
+		return x.WaitUnknown
+	}
+	return nil
+}
+
+// What happened to a transaction, or a heartbeat: then only `id` is set.
+type StreamTransactionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The transaction's id: 64 lower-case hex digits.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Where it stands now. Absent in a heartbeat.
+	State *TransactionState_Value `protobuf:"varint,2,opt,name=state,proto3,enum=cairn.v1.TransactionState_Value,oneof" json:"state,omitempty"`
+	// The block that proposes it; only in state `PENDING`, and absent while no block of which this node knows does.
+	Proposal *TransactionProposal `protobuf:"bytes,3,opt,name=proposal,proto3" json:"proposal,omitempty"`
+	// The outcome; only in state `COMMITTED`.
+	Receipt *Receipt `protobuf:"bytes,4,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	// Why it was dropped; only in the states `REJECTED`, `EXPIRED` and `REPLACED`.
+	Rejection *Rejection `protobuf:"bytes,5,opt,name=rejection,proto3" json:"rejection,omitempty"`
+	// When this node saw it, by its own clock: Unix milliseconds. 0 in a heartbeat.
+	SeenTime      int64 `protobuf:"varint,6,opt,name=seen_time,json=seenTime,proto3" json:"seen_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTransactionResponse) Reset() {
+	*x = StreamTransactionResponse{}
+	mi := &file_cairn_v1_transaction_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTransactionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTransactionResponse) ProtoMessage() {}
+
+func (x *StreamTransactionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_v1_transaction_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTransactionResponse.ProtoReflect.Descriptor instead.
+func (*StreamTransactionResponse) Descriptor() ([]byte, []int) {
+	return file_cairn_v1_transaction_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *StreamTransactionResponse) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *StreamTransactionResponse) GetState() TransactionState_Value {
+	if x != nil && x.State != nil {
+		return *x.State
+	}
+	return TransactionState_UNSPECIFIED
+}
+
+func (x *StreamTransactionResponse) GetProposal() *TransactionProposal {
+	if x != nil {
+		return x.Proposal
+	}
+	return nil
+}
+
+func (x *StreamTransactionResponse) GetReceipt() *Receipt {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
+func (x *StreamTransactionResponse) GetRejection() *Rejection {
+	if x != nil {
+		return x.Rejection
+	}
+	return nil
+}
+
+func (x *StreamTransactionResponse) GetSeenTime() int64 {
+	if x != nil {
+		return x.SeenTime
+	}
+	return 0
+}
+
+// A block that proposes a transaction.
+type TransactionProposal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The height of the block.
+	Height uint64 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	// The round in which it is proposed.
+	Round uint64 `protobuf:"varint,2,opt,name=round,proto3" json:"round,omitempty"`
+	// The id of the block: 64 lower-case hex digits.
+	BlockId string `protobuf:"bytes,3,opt,name=block_id,json=blockId,proto3" json:"block_id,omitempty"`
+	// The id of the validator that proposes it: lower-case hex.
+	Leader        string `protobuf:"bytes,4,opt,name=leader,proto3" json:"leader,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransactionProposal) Reset() {
+	*x = TransactionProposal{}
+	mi := &file_cairn_v1_transaction_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransactionProposal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransactionProposal) ProtoMessage() {}
+
+func (x *TransactionProposal) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_v1_transaction_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransactionProposal.ProtoReflect.Descriptor instead.
+func (*TransactionProposal) Descriptor() ([]byte, []int) {
+	return file_cairn_v1_transaction_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *TransactionProposal) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *TransactionProposal) GetRound() uint64 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+func (x *TransactionProposal) GetBlockId() string {
+	if x != nil {
+		return x.BlockId
+	}
+	return ""
+}
+
+func (x *TransactionProposal) GetLeader() string {
+	if x != nil {
+		return x.Leader
+	}
+	return ""
+}
+
 var File_cairn_v1_transaction_service_proto protoreflect.FileDescriptor
 
 const file_cairn_v1_transaction_service_proto_rawDesc = "" +
 	"\n" +
-	"\"cairn/v1/transaction_service.proto\x12\bcairn.v1\x1a\x1acairn/v1/transaction.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\"\x88\x01\n" +
+	"\"cairn/v1/transaction_service.proto\x12\bcairn.v1\x1a\x15cairn/v1/errors.proto\x1a\x1acairn/v1/transaction.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\"\x88\x01\n" +
 	"\x18SubmitTransactionRequest\x12=\n" +
 	"\vtransaction\x18\x01 \x01(\v2\x1b.cairn.v1.SignedTransactionR\vtransaction\x12-\n" +
 	"\x04wait\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"\xc3\x01\n" +
@@ -224,10 +784,54 @@ const file_cairn_v1_transaction_service_proto_rawDesc = "" +
 	"\x15GetTransactionRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
-	"min_height\x18\x02 \x01(\x04R\tminHeight2\xf8\x01\n" +
+	"min_height\x18\x02 \x01(\x04R\tminHeight\"\\\n" +
+	"\x19SubmitTransactionsRequest\x12?\n" +
+	"\ftransactions\x18\x01 \x03(\v2\x1b.cairn.v1.SignedTransactionR\ftransactions\"U\n" +
+	"\x1aSubmitTransactionsResponse\x127\n" +
+	"\boutcomes\x18\x01 \x03(\v2\x1b.cairn.v1.SubmissionOutcomeR\boutcomes\"\xc8\x01\n" +
+	"\x11SubmissionOutcome\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12;\n" +
+	"\x05state\x18\x02 \x01(\x0e2 .cairn.v1.TransactionState.ValueH\x00R\x05state\x88\x01\x01\x12+\n" +
+	"\areceipt\x18\x03 \x01(\v2\x11.cairn.v1.ReceiptR\areceipt\x12/\n" +
+	"\x05error\x18\x04 \x01(\v2\x19.cairn.v1.SubmissionErrorR\x05errorB\b\n" +
+	"\x06_state\"\x9e\x02\n" +
+	"\x0fSubmissionError\x123\n" +
+	"\x06reason\x18\x01 \x01(\x0e2\x1b.cairn.v1.ErrorReason.ValueR\x06reason\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12C\n" +
+	"\bmetadata\x18\x03 \x03(\v2'.cairn.v1.SubmissionError.MetadataEntryR\bmetadata\x12:\n" +
+	"\vretry_after\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"retryAfter\x1a;\n" +
+	"\rMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"[\n" +
+	"\x18StreamSubmissionsRequest\x12?\n" +
+	"\ftransactions\x18\x01 \x03(\v2\x1b.cairn.v1.SignedTransactionR\ftransactions\"u\n" +
+	"\x19StreamSubmissionsResponse\x12\x1f\n" +
+	"\vfirst_index\x18\x01 \x01(\x04R\n" +
+	"firstIndex\x127\n" +
+	"\boutcomes\x18\x02 \x03(\v2\x1b.cairn.v1.SubmissionOutcomeR\boutcomes\"h\n" +
+	"\x18StreamTransactionRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12<\n" +
+	"\fwait_unknown\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vwaitUnknown\"\xaa\x02\n" +
+	"\x19StreamTransactionResponse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12;\n" +
+	"\x05state\x18\x02 \x01(\x0e2 .cairn.v1.TransactionState.ValueH\x00R\x05state\x88\x01\x01\x129\n" +
+	"\bproposal\x18\x03 \x01(\v2\x1d.cairn.v1.TransactionProposalR\bproposal\x12+\n" +
+	"\areceipt\x18\x04 \x01(\v2\x11.cairn.v1.ReceiptR\areceipt\x121\n" +
+	"\trejection\x18\x05 \x01(\v2\x13.cairn.v1.RejectionR\trejection\x12\x1b\n" +
+	"\tseen_time\x18\x06 \x01(\x03R\bseenTimeB\b\n" +
+	"\x06_state\"v\n" +
+	"\x13TransactionProposal\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05round\x18\x02 \x01(\x04R\x05round\x12\x19\n" +
+	"\bblock_id\x18\x03 \x01(\tR\ablockId\x12\x16\n" +
+	"\x06leader\x18\x04 \x01(\tR\x06leader2\xe6\x04\n" +
 	"\x12TransactionService\x12y\n" +
-	"\x11SubmitTransaction\x12\".cairn.v1.SubmitTransactionRequest\x1a#.cairn.v1.SubmitTransactionResponse\"\x1b\x82\xd3\xe4\x93\x02\x15:\x01*\"\x10/v1/transactions\x12g\n" +
-	"\x0eGetTransaction\x12\x1f.cairn.v1.GetTransactionRequest\x1a\x15.cairn.v1.Transaction\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/transactions/{id}B2Z0github.com/cairnchain/cairn/api/cairn/v1;cairnv1b\x06proto3"
+	"\x11SubmitTransaction\x12\".cairn.v1.SubmitTransactionRequest\x1a#.cairn.v1.SubmitTransactionResponse\"\x1b\x82\xd3\xe4\x93\x02\x15:\x01*\"\x10/v1/transactions\x12\x82\x01\n" +
+	"\x12SubmitTransactions\x12#.cairn.v1.SubmitTransactionsRequest\x1a$.cairn.v1.SubmitTransactionsResponse\"!\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/transactions:batch\x12`\n" +
+	"\x11StreamSubmissions\x12\".cairn.v1.StreamSubmissionsRequest\x1a#.cairn.v1.StreamSubmissionsResponse(\x010\x01\x12g\n" +
+	"\x0eGetTransaction\x12\x1f.cairn.v1.GetTransactionRequest\x1a\x15.cairn.v1.Transaction\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/transactions/{id}\x12\x84\x01\n" +
+	"\x11StreamTransaction\x12\".cairn.v1.StreamTransactionRequest\x1a#.cairn.v1.StreamTransactionResponse\"$\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/transactions/{id}:stream0\x01B2Z0github.com/cairnchain/cairn/api/cairn/v1;cairnv1b\x06proto3"
 
 var (
 	file_cairn_v1_transaction_service_proto_rawDescOnce sync.Once
@@ -241,33 +845,65 @@ func file_cairn_v1_transaction_service_proto_rawDescGZIP() []byte {
 	return file_cairn_v1_transaction_service_proto_rawDescData
 }
 
-var file_cairn_v1_transaction_service_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_cairn_v1_transaction_service_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_cairn_v1_transaction_service_proto_goTypes = []any{
-	(*SubmitTransactionRequest)(nil),  // 0: cairn.v1.SubmitTransactionRequest
-	(*SubmitTransactionResponse)(nil), // 1: cairn.v1.SubmitTransactionResponse
-	(*GetTransactionRequest)(nil),     // 2: cairn.v1.GetTransactionRequest
-	(*SignedTransaction)(nil),         // 3: cairn.v1.SignedTransaction
-	(*durationpb.Duration)(nil),       // 4: google.protobuf.Duration
-	(TransactionState_Value)(0),       // 5: cairn.v1.TransactionState.Value
-	(*Receipt)(nil),                   // 6: cairn.v1.Receipt
-	(*Rejection)(nil),                 // 7: cairn.v1.Rejection
-	(*Transaction)(nil),               // 8: cairn.v1.Transaction
+	(*SubmitTransactionRequest)(nil),   // 0: cairn.v1.SubmitTransactionRequest
+	(*SubmitTransactionResponse)(nil),  // 1: cairn.v1.SubmitTransactionResponse
+	(*GetTransactionRequest)(nil),      // 2: cairn.v1.GetTransactionRequest
+	(*SubmitTransactionsRequest)(nil),  // 3: cairn.v1.SubmitTransactionsRequest
+	(*SubmitTransactionsResponse)(nil), // 4: cairn.v1.SubmitTransactionsResponse
+	(*SubmissionOutcome)(nil),          // 5: cairn.v1.SubmissionOutcome
+	(*SubmissionError)(nil),            // 6: cairn.v1.SubmissionError
+	(*StreamSubmissionsRequest)(nil),   // 7: cairn.v1.StreamSubmissionsRequest
+	(*StreamSubmissionsResponse)(nil),  // 8: cairn.v1.StreamSubmissionsResponse
+	(*StreamTransactionRequest)(nil),   // 9: cairn.v1.StreamTransactionRequest
+	(*StreamTransactionResponse)(nil),  // 10: cairn.v1.StreamTransactionResponse
+	(*TransactionProposal)(nil),        // 11: cairn.v1.TransactionProposal
+	nil,                                // 12: cairn.v1.SubmissionError.MetadataEntry
+	(*SignedTransaction)(nil),          // 13: cairn.v1.SignedTransaction
+	(*durationpb.Duration)(nil),        // 14: google.protobuf.Duration
+	(TransactionState_Value)(0),        // 15: cairn.v1.TransactionState.Value
+	(*Receipt)(nil),                    // 16: cairn.v1.Receipt
+	(*Rejection)(nil),                  // 17: cairn.v1.Rejection
+	(ErrorReason_Value)(0),             // 18: cairn.v1.ErrorReason.Value
+	(*Transaction)(nil),                // 19: cairn.v1.Transaction
 }
 var file_cairn_v1_transaction_service_proto_depIdxs = []int32{
-	3, // 0: cairn.v1.SubmitTransactionRequest.transaction:type_name -> cairn.v1.SignedTransaction
-	4, // 1: cairn.v1.SubmitTransactionRequest.wait:type_name -> google.protobuf.Duration
-	5, // 2: cairn.v1.SubmitTransactionResponse.state:type_name -> cairn.v1.TransactionState.Value
-	6, // 3: cairn.v1.SubmitTransactionResponse.receipt:type_name -> cairn.v1.Receipt
-	7, // 4: cairn.v1.SubmitTransactionResponse.rejection:type_name -> cairn.v1.Rejection
-	0, // 5: cairn.v1.TransactionService.SubmitTransaction:input_type -> cairn.v1.SubmitTransactionRequest
-	2, // 6: cairn.v1.TransactionService.GetTransaction:input_type -> cairn.v1.GetTransactionRequest
-	1, // 7: cairn.v1.TransactionService.SubmitTransaction:output_type -> cairn.v1.SubmitTransactionResponse
-	8, // 8: cairn.v1.TransactionService.GetTransaction:output_type -> cairn.v1.Transaction
-	7, // [7:9] is the sub-list for method output_type
-	5, // [5:7] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	13, // 0: cairn.v1.SubmitTransactionRequest.transaction:type_name -> cairn.v1.SignedTransaction
+	14, // 1: cairn.v1.SubmitTransactionRequest.wait:type_name -> google.protobuf.Duration
+	15, // 2: cairn.v1.SubmitTransactionResponse.state:type_name -> cairn.v1.TransactionState.Value
+	16, // 3: cairn.v1.SubmitTransactionResponse.receipt:type_name -> cairn.v1.Receipt
+	17, // 4: cairn.v1.SubmitTransactionResponse.rejection:type_name -> cairn.v1.Rejection
+	13, // 5: cairn.v1.SubmitTransactionsRequest.transactions:type_name -> cairn.v1.SignedTransaction
+	5,  // 6: cairn.v1.SubmitTransactionsResponse.outcomes:type_name -> cairn.v1.SubmissionOutcome
+	15, // 7: cairn.v1.SubmissionOutcome.state:type_name -> cairn.v1.TransactionState.Value
+	16, // 8: cairn.v1.SubmissionOutcome.receipt:type_name -> cairn.v1.Receipt
+	6,  // 9: cairn.v1.SubmissionOutcome.error:type_name -> cairn.v1.SubmissionError
+	18, // 10: cairn.v1.SubmissionError.reason:type_name -> cairn.v1.ErrorReason.Value
+	12, // 11: cairn.v1.SubmissionError.metadata:type_name -> cairn.v1.SubmissionError.MetadataEntry
+	14, // 12: cairn.v1.SubmissionError.retry_after:type_name -> google.protobuf.Duration
+	13, // 13: cairn.v1.StreamSubmissionsRequest.transactions:type_name -> cairn.v1.SignedTransaction
+	5,  // 14: cairn.v1.StreamSubmissionsResponse.outcomes:type_name -> cairn.v1.SubmissionOutcome
+	14, // 15: cairn.v1.StreamTransactionRequest.wait_unknown:type_name -> google.protobuf.Duration
+	15, // 16: cairn.v1.StreamTransactionResponse.state:type_name -> cairn.v1.TransactionState.Value
+	11, // 17: cairn.v1.StreamTransactionResponse.proposal:type_name -> cairn.v1.TransactionProposal
+	16, // 18: cairn.v1.StreamTransactionResponse.receipt:type_name -> cairn.v1.Receipt
+	17, // 19: cairn.v1.StreamTransactionResponse.rejection:type_name -> cairn.v1.Rejection
+	0,  // 20: cairn.v1.TransactionService.SubmitTransaction:input_type -> cairn.v1.SubmitTransactionRequest
+	3,  // 21: cairn.v1.TransactionService.SubmitTransactions:input_type -> cairn.v1.SubmitTransactionsRequest
+	7,  // 22: cairn.v1.TransactionService.StreamSubmissions:input_type -> cairn.v1.StreamSubmissionsRequest
+	2,  // 23: cairn.v1.TransactionService.GetTransaction:input_type -> cairn.v1.GetTransactionRequest
+	9,  // 24: cairn.v1.TransactionService.StreamTransaction:input_type -> cairn.v1.StreamTransactionRequest
+	1,  // 25: cairn.v1.TransactionService.SubmitTransaction:output_type -> cairn.v1.SubmitTransactionResponse
+	4,  // 26: cairn.v1.TransactionService.SubmitTransactions:output_type -> cairn.v1.SubmitTransactionsResponse
+	8,  // 27: cairn.v1.TransactionService.StreamSubmissions:output_type -> cairn.v1.StreamSubmissionsResponse
+	19, // 28: cairn.v1.TransactionService.GetTransaction:output_type -> cairn.v1.Transaction
+	10, // 29: cairn.v1.TransactionService.StreamTransaction:output_type -> cairn.v1.StreamTransactionResponse
+	25, // [25:30] is the sub-list for method output_type
+	20, // [20:25] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_cairn_v1_transaction_service_proto_init() }
@@ -275,14 +911,17 @@ func file_cairn_v1_transaction_service_proto_init() {
 	if File_cairn_v1_transaction_service_proto != nil {
 		return
 	}
+	file_cairn_v1_errors_proto_init()
 	file_cairn_v1_transaction_proto_init()
+	file_cairn_v1_transaction_service_proto_msgTypes[5].OneofWrappers = []any{}
+	file_cairn_v1_transaction_service_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cairn_v1_transaction_service_proto_rawDesc), len(file_cairn_v1_transaction_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

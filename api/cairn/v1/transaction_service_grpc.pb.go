@@ -19,8 +19,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	TransactionService_SubmitTransaction_FullMethodName = "/cairn.v1.TransactionService/SubmitTransaction"
-	TransactionService_GetTransaction_FullMethodName    = "/cairn.v1.TransactionService/GetTransaction"
+	TransactionService_SubmitTransaction_FullMethodName  = "/cairn.v1.TransactionService/SubmitTransaction"
+	TransactionService_SubmitTransactions_FullMethodName = "/cairn.v1.TransactionService/SubmitTransactions"
+	TransactionService_StreamSubmissions_FullMethodName  = "/cairn.v1.TransactionService/StreamSubmissions"
+	TransactionService_GetTransaction_FullMethodName     = "/cairn.v1.TransactionService/GetTransaction"
+	TransactionService_StreamTransaction_FullMethodName  = "/cairn.v1.TransactionService/StreamTransaction"
 )
 
 // TransactionServiceClient is the client API for TransactionService service.
@@ -39,10 +42,43 @@ type TransactionServiceClient interface {
 	// REPLACEMENT_FEE_TOO_LOW), RESOURCE_EXHAUSTED with RetryInfo (MEMPOOL_FULL, ACCOUNT_LIMIT, RATE_LIMITED),
 	// UNAVAILABLE (SHUTTING_DOWN).
 	SubmitTransaction(ctx context.Context, in *SubmitTransactionRequest, opts ...grpc.CallOption) (*SubmitTransactionResponse, error)
+	// Checks several transactions and hands them to the mempool in this order: an outcome for each, the one that
+	// `SubmitTransaction` would have given without a wait.
+	//
+	// The call succeeds when the request is well-formed, whatever its transactions are. Idempotent like
+	// `SubmitTransaction`. Each transaction counts for the rate of submissions: those beyond it are RATE_LIMITED, each with
+	// the time after which it may be posted again.
+	//
+	// Errors: INVALID_ARGUMENT (MALFORMED_REQUEST, for no transaction or more than `Limits.max_submission_transactions`),
+	// UNAVAILABLE (SHUTTING_DOWN).
+	SubmitTransactions(ctx context.Context, in *SubmitTransactionsRequest, opts ...grpc.CallOption) (*SubmitTransactionsResponse, error)
+	// Submits transactions as they come, over gRPC only: requests of one or several transactions one way, their outcomes in
+	// the same order the other way.
+	//
+	// Outcomes are those of `SubmitTransactions`; those of several requests may come in one message. The node reads on only
+	// while little of the stream is unanswered, so a client that sends faster than the chain takes is slowed down by flow
+	// control, and one that does not read its outcomes delays only itself. After the client has ended its side the rest is
+	// answered, then the stream ends with OK. At any other end what has no outcome may have arrived or not; submitting the
+	// same bytes again tells.
+	//
+	// Errors: INVALID_ARGUMENT (MALFORMED_REQUEST, as for `SubmitTransactions`), RESOURCE_EXHAUSTED with RetryInfo
+	// (STREAM_LIMIT), ABORTED (STREAM_TOO_SLOW), UNAVAILABLE (SHUTTING_DOWN, after all that was read is answered).
+	StreamSubmissions(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[StreamSubmissionsRequest, StreamSubmissionsResponse], error)
 	// Says where a transaction stands, with its receipt once it is committed.
 	//
 	// Errors: INVALID_ARGUMENT (INVALID_HASH), NOT_FOUND (TRANSACTION_NOT_FOUND), UNAVAILABLE (HEIGHT_NOT_REACHED).
 	GetTransaction(ctx context.Context, in *GetTransactionRequest, opts ...grpc.CallOption) (*Transaction, error)
+	// Follows the life of a transaction as this node sees it: where it stands, each block that proposes it, and how it ends.
+	//
+	// The first message comes at once. The stream ends with OK behind the first message in another state than `PENDING`. A
+	// proposed block need not be committed; then another one proposes the transaction again. While nothing happens there
+	// are heartbeats, at least every 15 seconds. To resume ask again: the first message says where it stands then.
+	//
+	// Over REST it is NDJSON, or server-sent events when the client accepts text/event-stream.
+	//
+	// Errors: INVALID_ARGUMENT (INVALID_HASH, MALFORMED_REQUEST), NOT_FOUND (TRANSACTION_NOT_FOUND), RESOURCE_EXHAUSTED
+	// with RetryInfo (STREAM_LIMIT), ABORTED (STREAM_TOO_SLOW), UNAVAILABLE (SHUTTING_DOWN).
+	StreamTransaction(ctx context.Context, in *StreamTransactionRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTransactionResponse], error)
 }
 
 type transactionServiceClient struct {
@@ -63,6 +99,29 @@ func (c *transactionServiceClient) SubmitTransaction(ctx context.Context, in *Su
 	return out, nil
 }
 
+func (c *transactionServiceClient) SubmitTransactions(ctx context.Context, in *SubmitTransactionsRequest, opts ...grpc.CallOption) (*SubmitTransactionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SubmitTransactionsResponse)
+	err := c.cc.Invoke(ctx, TransactionService_SubmitTransactions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *transactionServiceClient) StreamSubmissions(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[StreamSubmissionsRequest, StreamSubmissionsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TransactionService_ServiceDesc.Streams[0], TransactionService_StreamSubmissions_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamSubmissionsRequest, StreamSubmissionsResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TransactionService_StreamSubmissionsClient = grpc.BidiStreamingClient[StreamSubmissionsRequest, StreamSubmissionsResponse]
+
 func (c *transactionServiceClient) GetTransaction(ctx context.Context, in *GetTransactionRequest, opts ...grpc.CallOption) (*Transaction, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Transaction)
@@ -72,6 +131,25 @@ func (c *transactionServiceClient) GetTransaction(ctx context.Context, in *GetTr
 	}
 	return out, nil
 }
+
+func (c *transactionServiceClient) StreamTransaction(ctx context.Context, in *StreamTransactionRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTransactionResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TransactionService_ServiceDesc.Streams[1], TransactionService_StreamTransaction_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamTransactionRequest, StreamTransactionResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TransactionService_StreamTransactionClient = grpc.ServerStreamingClient[StreamTransactionResponse]
 
 // TransactionServiceServer is the server API for TransactionService service.
 // All implementations must embed UnimplementedTransactionServiceServer
@@ -89,10 +167,43 @@ type TransactionServiceServer interface {
 	// REPLACEMENT_FEE_TOO_LOW), RESOURCE_EXHAUSTED with RetryInfo (MEMPOOL_FULL, ACCOUNT_LIMIT, RATE_LIMITED),
 	// UNAVAILABLE (SHUTTING_DOWN).
 	SubmitTransaction(context.Context, *SubmitTransactionRequest) (*SubmitTransactionResponse, error)
+	// Checks several transactions and hands them to the mempool in this order: an outcome for each, the one that
+	// `SubmitTransaction` would have given without a wait.
+	//
+	// The call succeeds when the request is well-formed, whatever its transactions are. Idempotent like
+	// `SubmitTransaction`. Each transaction counts for the rate of submissions: those beyond it are RATE_LIMITED, each with
+	// the time after which it may be posted again.
+	//
+	// Errors: INVALID_ARGUMENT (MALFORMED_REQUEST, for no transaction or more than `Limits.max_submission_transactions`),
+	// UNAVAILABLE (SHUTTING_DOWN).
+	SubmitTransactions(context.Context, *SubmitTransactionsRequest) (*SubmitTransactionsResponse, error)
+	// Submits transactions as they come, over gRPC only: requests of one or several transactions one way, their outcomes in
+	// the same order the other way.
+	//
+	// Outcomes are those of `SubmitTransactions`; those of several requests may come in one message. The node reads on only
+	// while little of the stream is unanswered, so a client that sends faster than the chain takes is slowed down by flow
+	// control, and one that does not read its outcomes delays only itself. After the client has ended its side the rest is
+	// answered, then the stream ends with OK. At any other end what has no outcome may have arrived or not; submitting the
+	// same bytes again tells.
+	//
+	// Errors: INVALID_ARGUMENT (MALFORMED_REQUEST, as for `SubmitTransactions`), RESOURCE_EXHAUSTED with RetryInfo
+	// (STREAM_LIMIT), ABORTED (STREAM_TOO_SLOW), UNAVAILABLE (SHUTTING_DOWN, after all that was read is answered).
+	StreamSubmissions(grpc.BidiStreamingServer[StreamSubmissionsRequest, StreamSubmissionsResponse]) error
 	// Says where a transaction stands, with its receipt once it is committed.
 	//
 	// Errors: INVALID_ARGUMENT (INVALID_HASH), NOT_FOUND (TRANSACTION_NOT_FOUND), UNAVAILABLE (HEIGHT_NOT_REACHED).
 	GetTransaction(context.Context, *GetTransactionRequest) (*Transaction, error)
+	// Follows the life of a transaction as this node sees it: where it stands, each block that proposes it, and how it ends.
+	//
+	// The first message comes at once. The stream ends with OK behind the first message in another state than `PENDING`. A
+	// proposed block need not be committed; then another one proposes the transaction again. While nothing happens there
+	// are heartbeats, at least every 15 seconds. To resume ask again: the first message says where it stands then.
+	//
+	// Over REST it is NDJSON, or server-sent events when the client accepts text/event-stream.
+	//
+	// Errors: INVALID_ARGUMENT (INVALID_HASH, MALFORMED_REQUEST), NOT_FOUND (TRANSACTION_NOT_FOUND), RESOURCE_EXHAUSTED
+	// with RetryInfo (STREAM_LIMIT), ABORTED (STREAM_TOO_SLOW), UNAVAILABLE (SHUTTING_DOWN).
+	StreamTransaction(*StreamTransactionRequest, grpc.ServerStreamingServer[StreamTransactionResponse]) error
 	mustEmbedUnimplementedTransactionServiceServer()
 }
 
@@ -106,8 +217,17 @@ type UnimplementedTransactionServiceServer struct{}
 func (UnimplementedTransactionServiceServer) SubmitTransaction(context.Context, *SubmitTransactionRequest) (*SubmitTransactionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SubmitTransaction not implemented")
 }
+func (UnimplementedTransactionServiceServer) SubmitTransactions(context.Context, *SubmitTransactionsRequest) (*SubmitTransactionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SubmitTransactions not implemented")
+}
+func (UnimplementedTransactionServiceServer) StreamSubmissions(grpc.BidiStreamingServer[StreamSubmissionsRequest, StreamSubmissionsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamSubmissions not implemented")
+}
 func (UnimplementedTransactionServiceServer) GetTransaction(context.Context, *GetTransactionRequest) (*Transaction, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTransaction not implemented")
+}
+func (UnimplementedTransactionServiceServer) StreamTransaction(*StreamTransactionRequest, grpc.ServerStreamingServer[StreamTransactionResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamTransaction not implemented")
 }
 func (UnimplementedTransactionServiceServer) mustEmbedUnimplementedTransactionServiceServer() {}
 func (UnimplementedTransactionServiceServer) testEmbeddedByValue()                            {}
@@ -148,6 +268,31 @@ func _TransactionService_SubmitTransaction_Handler(srv interface{}, ctx context.
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TransactionService_SubmitTransactions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SubmitTransactionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TransactionServiceServer).SubmitTransactions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TransactionService_SubmitTransactions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TransactionServiceServer).SubmitTransactions(ctx, req.(*SubmitTransactionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TransactionService_StreamSubmissions_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(TransactionServiceServer).StreamSubmissions(&grpc.GenericServerStream[StreamSubmissionsRequest, StreamSubmissionsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TransactionService_StreamSubmissionsServer = grpc.BidiStreamingServer[StreamSubmissionsRequest, StreamSubmissionsResponse]
+
 func _TransactionService_GetTransaction_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetTransactionRequest)
 	if err := dec(in); err != nil {
@@ -166,6 +311,17 @@ func _TransactionService_GetTransaction_Handler(srv interface{}, ctx context.Con
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TransactionService_StreamTransaction_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamTransactionRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TransactionServiceServer).StreamTransaction(m, &grpc.GenericServerStream[StreamTransactionRequest, StreamTransactionResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TransactionService_StreamTransactionServer = grpc.ServerStreamingServer[StreamTransactionResponse]
+
 // TransactionService_ServiceDesc is the grpc.ServiceDesc for TransactionService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -178,10 +334,26 @@ var TransactionService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _TransactionService_SubmitTransaction_Handler,
 		},
 		{
+			MethodName: "SubmitTransactions",
+			Handler:    _TransactionService_SubmitTransactions_Handler,
+		},
+		{
 			MethodName: "GetTransaction",
 			Handler:    _TransactionService_GetTransaction_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamSubmissions",
+			Handler:       _TransactionService_StreamSubmissions_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "StreamTransaction",
+			Handler:       _TransactionService_StreamTransaction_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "cairn/v1/transaction_service.proto",
 }
