@@ -75,7 +75,7 @@ func (p *Pool) Entry() (out Entry) {
 	if len(p.tails.items) == 0 {
 		return out
 	}
-	if e := p.arrivals.first(); e != nil {
+	if e := p.arrivals.oldest; e != nil {
 		out.Oldest = max(p.now().Sub(e.added), 1)
 	}
 	last := p.tails.items[0].last()

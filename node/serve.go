@@ -68,7 +68,7 @@ func (n *Node) openRPC() error {
 	s := n.opts.Settings.RPC
 	n.services, err = rpc.New(rpc.Config{
 		Store: n.store, Pool: n.pool, Ledger: n.ledger, Genesis: n.genesis,
-		Status: n.engine.Status, Peers: n.peers,
+		Status: n.engine.Status, Peers: n.peers, Sharing: n.shareStats,
 		Name: n.Name(), Version: ThisBuild().Version, Self: n.self, Faucet: faucet,
 		Limits: rpc.Limits{
 			MaxRequest: max(rpc.DefaultMaxRequest, int(n.opts.Settings.REST.MaxBody)),

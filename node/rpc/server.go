@@ -42,7 +42,7 @@ type Config struct {
 	// Status returns the engine's newest status; nil while the engine has not begun, and then the node is not ready.
 	Status func() *engine.Status
 	// Sharing returns how far the other validators have what clients have posted here. Nil: nobody shares.
-	Sharing func() []ShareStatus
+	Sharing func() []mempool.ShareStats
 	// Peers returns how the node stands with each of the other validators. Nil: it has none.
 	Peers func() []PeerStatus
 
@@ -68,15 +68,6 @@ type PeerStatus struct {
 	ID        consensus.ValidatorID
 	Connected bool
 	Fetching  bool // blocks are being fetched from it
-}
-
-// ShareStatus is how far one other validator has what clients have posted here.
-type ShareStatus struct {
-	Peer     consensus.ValidatorID
-	Up       bool   // connected
-	Behind   int    // ready transactions that it has not acknowledged yet
-	InFlight int    // of them, those that are on their way
-	Resent   uint64 // transactions that were sent to it again, since the node was started
 }
 
 // Faucet is an account that gives its funds away. The amounts are in base units; 0: their defaults.
@@ -142,7 +133,7 @@ func New(cfg Config) (*Server, error) {
 		cfg.Peers = func() []PeerStatus { return nil }
 	}
 	if cfg.Sharing == nil {
-		cfg.Sharing = func() []ShareStatus { return nil }
+		cfg.Sharing = func() []mempool.ShareStats { return nil }
 	}
 	if cfg.Forwarder == nil {
 		cfg.Forwarder = isLocal
