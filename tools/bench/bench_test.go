@@ -233,8 +233,8 @@ func TestPageHasTheMarks(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	m := parseMetrics(strings.NewReader("# HELP cairn_x y\n# TYPE cairn_x counter\ncairn_committed_transactions_total 12\n" +
 		"cairn_committed_blocks_total{empty=\"false\"} 3\ncairn_committed_blocks_total{empty=\"true\"} 4\ngo_goroutines 5\n" +
-		"cairn_peer_body_bytes_total{cause=\"share\",peer=\"node1\"} 1e+06\ncairn_peer_body_bytes_total{cause=\"share\",peer=\"node2\"} 10\n" +
-		"cairn_peer_body_bytes_total{cause=\"fetch\",peer=\"node2\"} 1\ncairn_broken\ncairn_broken x\n"))
+		"cairn_body_bytes_total{cause=\"share\",peer=\"node1\"} 1e+06\ncairn_body_bytes_total{cause=\"share\",peer=\"node2\"} 10\n" +
+		"cairn_body_bytes_total{cause=\"fetch\",peer=\"node2\"} 1\ncairn_broken\ncairn_broken x\n"))
 	for _, test := range []struct {
 		metric string
 		labels []string

@@ -153,8 +153,10 @@ func (r Run) bodiesPerLink() *float64 {
 func (r Run) summary() string {
 	var parts []string
 	if l := r.Load; l != nil {
-		parts = append(parts, fmt.Sprintf("%s/s committed, p50 %s ms, p99 %s ms", grouped(l.CommittedPerSecond),
-			short(l.LatencyMs.P50), short(l.LatencyMs.P99)))
+		parts = append(parts, grouped(l.CommittedPerSecond)+"/s committed")
+		if l.LatencyMs.Samples > 0 {
+			parts = append(parts, fmt.Sprintf("p50 %s ms, p99 %s ms", short(l.LatencyMs.P50), short(l.LatencyMs.P99)))
+		}
 	}
 	if cpu := r.nodeCPU(); cpu != nil {
 		parts = append(parts, short(*cpu)+" us of a node per transaction")

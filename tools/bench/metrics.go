@@ -17,7 +17,7 @@ const (
 	metricCommitted = "cairn_committed_transactions_total"
 	metricBlocks    = "cairn_committed_blocks_total"
 	metricRounds    = "cairn_rounds_entered_total"
-	metricBodies    = "cairn_peer_body_bytes_total" // bytes of transactions sent to other validators; its labels say why
+	metricBodies    = "cairn_body_bytes_total" // bytes of transactions sent to other validators; its labels say why
 )
 
 // causeLabel of metricBodies says why the bytes were sent.
