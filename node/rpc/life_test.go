@@ -183,7 +183,9 @@ func TestMempoolStatus(t *testing.T) {
 	f := start(t, func(o *options) {
 		o.pool = func(l *mempool.Limits) { l.Transactions = 3 }
 		o.config = func(c *Config) {
-			c.Sharing = func() []mempool.ShareStats { return []mempool.ShareStats{{Peer: consensus.ValidatorID{7}, Up: true, Behind: 5, InFlight: 2, Resent: 9}} }
+			c.Sharing = func() []mempool.ShareStats {
+				return []mempool.ShareStats{{Peer: consensus.ValidatorID{7}, Up: true, Behind: 5, InFlight: 2, Resent: 9}}
+			}
 		}
 	})
 	read := func() *cairnv1.MempoolStatus {
