@@ -187,8 +187,9 @@ func (w *watch) once(parent context.Context, yield func(*cairnv1.StreamTransacti
 		heard = true
 		watchdog.Stop() // the reader may take its time
 		if m.State != nil {
-			pending := m.GetState() == cairnv1.TransactionState_PENDING
-			if known := w.told[m.GetProposal().GetBlockId()]; !(pending && known) && !yield(m, nil) || !pending {
+			decided := m.GetState() != cairnv1.TransactionState_PENDING
+			isNews := decided || !w.told[m.GetProposal().GetBlockId()]
+			if isNews && !yield(m, nil) || decided {
 				return heard, nil
 			}
 			w.told[m.GetProposal().GetBlockId()] = true

@@ -38,8 +38,8 @@ func (s commitStream) serve(w http.ResponseWriter, r *http.Request, _ map[string
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
 		request.ResumeToken = last
 	}
-	method := streamed{cairnv1.BlockService_StreamCommits_FullMethodName, commitStreamPath}
-	serveStream(s.mux, method, w, r, func(ctx context.Context) (stream[cairnv1.StreamCommitsResponse], error) {
+	method := streamed{s.mux, cairnv1.BlockService_StreamCommits_FullMethodName, commitStreamPath}
+	serveStream(method, w, r, func(ctx context.Context) (stream[cairnv1.StreamCommitsResponse], error) {
 		return s.blocks.StreamCommits(ctx, &request)
 	})
 }
@@ -60,8 +60,8 @@ func (s transactionStream) serve(w http.ResponseWriter, r *http.Request, params 
 		return
 	}
 	request.Id = params["id"]
-	method := streamed{cairnv1.TransactionService_StreamTransaction_FullMethodName, transactionStreamPath}
-	serveStream(s.mux, method, w, r, func(ctx context.Context) (stream[cairnv1.StreamTransactionResponse], error) {
+	method := streamed{s.mux, cairnv1.TransactionService_StreamTransaction_FullMethodName, transactionStreamPath}
+	serveStream(method, w, r, func(ctx context.Context) (stream[cairnv1.StreamTransactionResponse], error) {
 		return s.transactions.StreamTransaction(ctx, &request)
 	})
 }
@@ -73,17 +73,20 @@ type stream[T any] interface {
 }
 
 // streamed is a method whose answer is a stream, and its path.
-type streamed struct{ name, path string }
+type streamed struct {
+	mux        *runtime.ServeMux
+	name, path string
+}
 
 // serveStream opens a stream of the node and passes it on.
 func serveStream[T any, M interface {
 	*T
 	streamMessage
-}](mux *runtime.ServeMux, method streamed, w http.ResponseWriter, r *http.Request, open func(context.Context) (stream[T], error)) { //nolint:revive // the handler's arguments, and two more
+}](method streamed, w http.ResponseWriter, r *http.Request, open func(context.Context) (stream[T], error)) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	// Adds the client's address, which the node's limits count by.
-	ctx, err := runtime.AnnotateContext(ctx, mux, r, method.name, runtime.WithHTTPPathPattern(method.path))
+	ctx, err := runtime.AnnotateContext(ctx, method.mux, r, method.name, runtime.WithHTTPPathPattern(method.path))
 	if err != nil {
 		writeError(w, explain(status.Convert(err)))
 		return

@@ -20,6 +20,7 @@ import (
 	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
 	"github.com/cairnchain/cairn/client"
 	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/storage"
 )
 
 // The same bad request gets the same reason and code by gRPC and through the gateway of a running node, and afterwards
@@ -78,12 +79,163 @@ func TestRefusalsAreAlikeOverGRPCAndREST(t *testing.T) {
 			if reason != test.want.String() || restReason != reason || restCode != code {
 				t.Errorf("gRPC: %d %s; REST: %d %s; want %s", code, reason, restCode, restReason, test.want)
 			}
+			tx := test.tx
+			if tx == nil {
+				tx = &cairnv1.SignedTransaction{} // a list has no gaps
+			}
+			several := &cairnv1.SubmitTransactionsRequest{Transactions: []*cairnv1.SignedTransaction{tx, tx}}
+			for way, outcomes := range map[string][]*cairnv1.SubmissionOutcome{
+				"gRPC": m.severalByGRPC(t, several), "REST": m.severalByREST(t, several), "stream": m.severalByStream(t, several),
+			} {
+				if len(outcomes) != 2 || outcomes[0].GetError().GetReason() != test.want || outcomes[1].GetError().GetReason() != test.want ||
+					outcomes[0].State != nil {
+					t.Errorf("several by %s: %v, want %s", way, outcomes, test.want)
+				}
+			}
 		})
 	}
 	if pending := m.node.pool.Stats().Transactions; pending != 0 {
 		t.Errorf("%d transactions are pending after refusals alone", pending)
 	}
 	m.transfer(alice, bob, 1)
+}
+
+func (m *clusterMember) conn(t *testing.T) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient("passthrough:///"+m.node.Endpoints().RPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+func (m *clusterMember) severalByGRPC(t *testing.T, req *cairnv1.SubmitTransactionsRequest) []*cairnv1.SubmissionOutcome {
+	t.Helper()
+	answer, err := cairnv1.NewTransactionServiceClient(m.conn(t)).SubmitTransactions(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.GetOutcomes()
+}
+
+func (m *clusterMember) severalByStream(t *testing.T, req *cairnv1.SubmitTransactionsRequest) []*cairnv1.SubmissionOutcome {
+	t.Helper()
+	stream, err := cairnv1.NewTransactionServiceClient(m.conn(t)).StreamSubmissions(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Send(&cairnv1.StreamSubmissionsRequest{Transactions: req.GetTransactions()}); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := stream.Recv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.GetOutcomes()
+}
+
+func (m *clusterMember) severalByREST(t *testing.T, req *cairnv1.SubmitTransactionsRequest) []*cairnv1.SubmissionOutcome {
+	t.Helper()
+	body, err := protojson.Marshal(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.Post(m.node.Endpoints().REST+"/v1/transactions:batch", "application/json", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	raw, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out cairnv1.SubmitTransactionsResponse
+	if err := protojson.Unmarshal(raw, &out); err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s: %v", answer.StatusCode, raw, err)
+	}
+	return out.GetOutcomes()
+}
+
+// The life of a transaction on a running chain: pending, proposed in a block, committed in that block; alike over REST.
+// Posted to one node it is seen on another one as well, and the mempool tells of its sharing.
+func TestLifeOfATransaction(t *testing.T) {
+	c := newCluster(t, 4)
+	c.start()
+	m, other := c.members[0], c.members[1]
+	alice, bob := c.wallet("alice"), c.wallet("bob")
+	signed, err := m.client.BuildTransfer(t.Context(), alice, client.Draft{
+		Transfer: client.Transfer{Outputs: []client.Output{{To: bob.Address(), Amount: 1}}}, AskSequence: true, AskFee: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []*clusterMember{m, other} {
+		var steps []*cairnv1.StreamTransactionResponse
+		posted := at != m
+		for step, err := range at.client.WatchTransaction(t.Context(), signed.ID, time.Millisecond) {
+			if client.ReasonOf(err) == cairnv1.ErrorReason_TRANSACTION_NOT_FOUND && !posted {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			steps = append(steps, step)
+		}
+		if !posted {
+			outcomes, err := m.client.SubmitAll(t.Context(), []*client.Signed{signed})
+			if err != nil || outcomes[0].Err != nil || outcomes[0].ID != signed.ID {
+				t.Fatalf("%v, %v", outcomes, err)
+			}
+			for step, err := range m.client.WatchTransaction(t.Context(), signed.ID, 0) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				steps = append(steps, step)
+			}
+			if len(steps) > 1 && steps[0].GetState() != cairnv1.TransactionState_PENDING {
+				t.Errorf("%v", steps)
+			}
+			other.await("the transaction", func(s *storage.Store) bool {
+				return s.Tip().Height >= consensus.Height(steps[len(steps)-1].GetReceipt().GetHeight())
+			})
+		}
+		last := steps[len(steps)-1]
+		if last.GetState() != cairnv1.TransactionState_COMMITTED || last.GetReceipt().GetCode() != cairnv1.ReceiptCode_OK {
+			t.Errorf("%v", steps)
+		}
+		for _, step := range steps {
+			if p := step.GetProposal(); p != nil && p.GetHeight() > last.GetReceipt().GetHeight() {
+				t.Errorf("proposed at %d, committed at %d", p.GetHeight(), last.GetReceipt().GetHeight())
+			}
+		}
+	}
+	answer, err := http.Get(m.node.Endpoints().REST + "/v1/transactions/" + signed.ID + ":stream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	raw, err := io.ReadAll(answer.Body)
+	if err != nil || strings.Count(string(raw), "\n") != 1 || !strings.Contains(string(raw), `COMMITTED`) {
+		t.Errorf("%s, %v", raw, err)
+	}
+	status, err := m.client.Mempool(t.Context())
+	if err != nil || len(status.GetSharing()) != 3 || status.GetTransactions() != 0 {
+		t.Errorf("%v, %v", status, err)
+	}
+}
+
+// A proposed block that the node took into its tree reaches whoever follows one of its transactions.
+func TestProposalsReachThePool(t *testing.T) {
+	c := newCluster(t, 4)
+	c.start()
+	c.members[0].transfer(c.wallet("alice"), c.wallet("bob"), 1)
+	for _, m := range c.members[:1] {
+		proposals, total, _ := m.node.pool.Proposals(0)
+		if total == 0 || len(proposals) == 0 || len(proposals[0].Transactions) != 1 || proposals[0].Height == 0 {
+			t.Errorf("%d proposals: %v", total, proposals)
+		}
+	}
 }
 
 func (m *clusterMember) refusedByGRPC(t *testing.T, req *cairnv1.SubmitTransactionRequest) (code int, reason string) {

@@ -133,13 +133,9 @@ func (r *run) drive(ctx context.Context, start, end time.Time) (finish func()) {
 	wait := r.submitter.start(r.queues, func(all []answer) { r.answered(all, resolving) })
 	for r.more(ctx) && r.one(ctx) {
 	}
-	for _, room := range r.room { // all of it is there when all is answered
-		for range cap(room) {
-			room <- struct{}{}
-		}
-		for range cap(room) {
-			<-room
-		}
+	fill(ctx, r.tracker.slots) // the closed loop ends with the last commit, unless time ends it
+	for _, room := range r.room {
+		fill(context.Background(), room) // all of it is there when all is answered
 	}
 	return func() {
 		for _, queue := range r.queues {
@@ -147,6 +143,18 @@ func (r *run) drive(ctx context.Context, start, end time.Time) (finish func()) {
 		}
 		wait()
 		_ = resolving.Wait() // no error is returned
+	}
+}
+
+// fill waits until it has filled a channel, or ctx has ended, and takes out again what it put in.
+func fill(ctx context.Context, c chan struct{}) {
+	for range cap(c) {
+		select {
+		case c <- struct{}{}:
+			defer func() { <-c }()
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

@@ -128,7 +128,7 @@ func TestRefusedTransferWaits(t *testing.T) {
 		if _, _, ok := tr.head(a, time.Now()); ok {
 			t.Error("the account does not rest")
 		}
-		if got := launch(); got != first || (got.start == start) != retry {
+		if got := launch(); got != first || got.start.Equal(start) != retry {
 			t.Errorf("retry %v: sequence %d, start %v, first %v", retry, got.sequence, got.start, start)
 		}
 		tr.answers([]answer{{first, nil}}, true, 2)

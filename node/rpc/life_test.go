@@ -121,11 +121,10 @@ func TestLifeOfTheUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := start(t)
 		tx := f.transfer(0, 0)
-		begin := time.Now()
 		for wait, least := range map[time.Duration]time.Duration{
 			0: 0, 3 * time.Second: 3 * time.Second, time.Hour: DefaultSubmitWaitMax,
 		} {
-			begin = time.Now()
+			begin := time.Now()
 			_, err := f.watch(tx.ID(), wait).Recv()
 			wantReason(t, err, cairnv1.ErrorReason_TRANSACTION_NOT_FOUND)
 			if waited := time.Since(begin); waited < least || waited > least+time.Second {
