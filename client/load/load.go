@@ -64,7 +64,7 @@ type Config struct {
 	Via      Via           // default GRPC: to all Clients
 	Mode     Mode          // default Closed
 	Window   int           // Closed: outstanding transactions, in total; 1 to MaxWindow, and at most 64 per account
-	Calls    int           // submissions under way at one endpoint, 1 to MaxCalls; more wait, and their latency runs; default DefaultCalls, by Batch and Stream MaxCalls
+	Calls    int           // submissions under way at one endpoint, 1 to MaxCalls; more wait, and their latency runs; 1 to MaxWindow by Batch and Stream; default DefaultCalls or DefaultManyCalls
 	Rate     float64       // Open: transactions per second; above 0, up to MaxRate
 	Warmup   time.Duration // not measured, before Duration
 	Duration time.Duration // measured; 0: until Count
@@ -99,7 +99,9 @@ func Dial(endpoint string) (*client.Client, error) {
 const (
 	DefaultCalls = 64 // more overload a host that the nodes share, before the chain has its fill
 	DefaultSize  = 256
-	DefaultDrain = 30 * time.Second
+	// DefaultManyCalls is so many that only the node holds the load up.
+	DefaultManyCalls = 10_000
+	DefaultDrain     = 30 * time.Second
 )
 
 // ErrConfig says that a Config asks for what cannot be; what wraps it names the field.
@@ -123,8 +125,8 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.Calls == 0 {
 		c.Calls = DefaultCalls
-		if c.Via == Batch || c.Via == Stream {
-			c.Calls = MaxCalls
+		if c.isMany() {
+			c.Calls = DefaultManyCalls
 		}
 	}
 	if c.Presign == 0 && c.Mode == Open {
@@ -141,6 +143,9 @@ func (c Config) complete() (Config, error) {
 	}
 	return c, errors.Join(c.checkLoop(), c.checkRest())
 }
+
+// isMany says whether submissions share calls.
+func (c Config) isMany() bool { return c.Via == Batch || c.Via == Stream }
 
 // checkLoop checks what says where and how fast to submit.
 func (c Config) checkLoop() error {
@@ -170,8 +175,8 @@ func (c Config) checkRest() error {
 		return fmt.Errorf("%w: duration: must be above 0 where no count ends the run", ErrConfig)
 	case c.Accounts < 2 || c.Accounts > MaxAccounts:
 		return fmt.Errorf("%w: accounts: %d is not in 2…%d", ErrConfig, c.Accounts, MaxAccounts)
-	case c.Calls < 1 || c.Calls > MaxCalls:
-		return fmt.Errorf("%w: calls: %d is not in 1…%d", ErrConfig, c.Calls, MaxCalls)
+	case c.Calls < 1 || c.Calls > MaxCalls && !c.isMany() || c.Calls > MaxWindow:
+		return fmt.Errorf("%w: calls: %d is not in 1…%d, by batch or stream 1…%d", ErrConfig, c.Calls, MaxCalls, MaxWindow)
 	case c.Presign > MaxPresign:
 		return fmt.Errorf("%w: presign: %d is above %d", ErrConfig, c.Presign, MaxPresign)
 	case c.Size < MinSize || c.Size > MaxSize:

@@ -59,7 +59,8 @@ func (c *cli) loadCommand() *cobra.Command {
 	flags.StringVar(&f.mode, "mode", string(load.Closed), "closed: --window transactions outstanding; open: --rate per second")
 	flags.IntVar(&f.cfg.Window, "window", 100, fmt.Sprintf("closed loop: outstanding transactions in total, 1 to %d, and at most 64 per account", load.MaxWindow))
 	flags.Float64Var(&f.cfg.Rate, "rate", 50, "open loop: transactions per second")
-	flags.IntVar(&f.cfg.Calls, "calls", 0, fmt.Sprintf("submissions under way at one endpoint, 1 to %d; more wait, and their latency runs; 0 is %d, by batch and stream %d", load.MaxCalls, load.DefaultCalls, load.MaxCalls))
+	flags.IntVar(&f.cfg.Calls, "calls", 0, fmt.Sprintf("submissions under way at one endpoint, 1 to %d, by batch and stream to %d; more wait, and their latency runs; 0 is %d, by batch and stream %d",
+		load.MaxCalls, load.MaxWindow, load.DefaultCalls, load.DefaultManyCalls))
 	flags.BoolVar(&f.cfg.Retry, "retry", false, "submit what was refused again when the node says so, with its latency running on, beside what is due")
 	flags.IntVar(&f.cfg.Presign, "presign", 0, "transactions to sign before the load begins; 0: in the open loop those that are due, up to 200000; negative: none")
 	flags.DurationVar(&f.cfg.Warmup, "warmup", 2*time.Second, "how long to submit before anything is measured")

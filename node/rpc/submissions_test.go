@@ -50,6 +50,10 @@ func TestOutcomesAreThoseOfSingleSubmissions(t *testing.T) {
 	forged := alone.transfer(2, 0)
 	forged.Signature[5] ^= 1
 	first, second := alone.transfer(1, 0), alone.transfer(1, 1)
+	for _, f := range []*fixture{alone, together} { // the account is full before
+		f.mustSubmit(first)
+		f.mustSubmit(second)
+	}
 	list := wires(
 		done, first, first, second, alone.transfer(1, 0, func(b *ledger.Body) { b.Memo = "cheap rival" }), alone.transfer(1, 2), forged,
 		alone.transfer(3, 0, func(b *ledger.Body) { b.Fee = 1 }), alone.transfer(3, 9), alone.transfer(0, 0, func(b *ledger.Body) { b.Memo = "late" }),
