@@ -202,6 +202,21 @@ func TestShareRetries(t *testing.T) {
 	}
 }
 
+// What was put off and what is new take turns, whatever there is of either.
+func TestShareTakesTurns(t *testing.T) {
+	b := newShareBed(t, ShareLimits{Batch: Room{Transactions: 1}})
+	txs := b.post("a", "b", "c", "d")
+	one, two := b.wantBatch(false, txs[0]), b.wantBatch(false, txs[1])
+	b.ack(one, 0)
+	b.ack(two, 0)
+	b.at = b.at.Add(retryMax)
+	b.wantBatch(true, txs[0])
+	b.wantBatch(false, txs[2])
+	b.wantBatch(true, txs[1])
+	b.wantBatch(false, txs[3])
+	b.wantWait(DefaultShareResend, true)
+}
+
 // What is ready for the second time while it is on its way does not go twice; what was not ready when it should have gone
 // again goes once it is.
 func TestShareOnceAtATime(t *testing.T) {
@@ -304,7 +319,7 @@ func TestAnswer(t *testing.T) {
 		t.Errorf("%+v, %d offences", a, offences)
 	}
 	a, _ = Answer([]Status{{Code: Full, RetryAfter: 3 * time.Second}, {Code: Accepted}, {Code: Full}})
-	if want := (Acknowledgement{Accepted: 1, Retry: []uint32{0, 2}, BackOff: 3 * time.Second}); fmt.Sprint(a) != fmt.Sprint(want) {
+	if want := (Acknowledgement{Accepted: 1, Retry: []uint32{0, 2}, BackOff: fullRest}); fmt.Sprint(a) != fmt.Sprint(want) {
 		t.Errorf("%+v", a)
 	}
 	if a := Declined(2, time.Second); fmt.Sprint(a) != fmt.Sprint(Acknowledgement{Retry: []uint32{0, 1}, BackOff: time.Second}) {
