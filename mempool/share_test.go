@@ -366,7 +366,7 @@ func TestShareModel(t *testing.T) {
 		}
 		m.share.Opened(m.at, true)
 		rt.Repeat(map[string]func(*rapid.T){
-			"post": m.post, "hold": m.hold, "commit": m.commitOne, "send": m.send, "stream": m.stream,
+			"post": m.post, "hold": m.hold, "commit": m.commitOne, "send": m.send, "send on": m.send, "stream": m.stream,
 			"pass": func(rt *rapid.T) { m.pass(time.Duration(rapid.IntRange(0, 40).Draw(rt, "ms")) * time.Millisecond) },
 			"":     m.check,
 		})
@@ -382,17 +382,20 @@ type shareModel struct {
 	up     bool
 	has    map[string]bool // what the peer holds
 	posted []order
-	next   [4]uint64 // of each sender, as committed
+	next   [12]uint64 // of each sender, as committed
 }
 
 func (m *shareModel) post(rt *rapid.T) {
-	sender := rapid.IntRange(0, len(m.next)-1).Draw(rt, "sender")
-	o := simple(fmt.Sprint("s", sender), m.next[sender]+rapid.Uint64Range(0, 4).Draw(rt, "ahead"), rapid.Uint64Range(1, 50).Draw(rt, "fee"))
-	from := rapid.SampledFrom([]Origin{Client, Client, Peer}).Draw(rt, "origin")
-	if s, err := m.pool.Add(o.tx(), from); err != nil {
-		rt.Fatal(err)
-	} else if s.Code == Accepted {
-		m.posted = append(m.posted, o)
+	for range rapid.IntRange(4, 16).Draw(rt, "posts") {
+		sender := rapid.IntRange(0, len(m.next)-1).Draw(rt, "sender")
+		ahead := rapid.SampledFrom([]uint64{0, 0, 0, 1, 1, 2, 4}).Draw(rt, "ahead")
+		o := simple(fmt.Sprint("s", sender), m.next[sender]+ahead, rapid.Uint64Range(1, 50).Draw(rt, "fee"))
+		from := rapid.SampledFrom([]Origin{Client, Client, Client, Peer}).Draw(rt, "origin")
+		if s, err := m.pool.Add(o.tx(), from); err != nil {
+			rt.Fatal(err)
+		} else if s.Code == Accepted {
+			m.posted = append(m.posted, o)
+		}
 	}
 }
 
@@ -416,8 +419,15 @@ func (m *shareModel) commitOne(*rapid.T) {
 	}
 }
 
-// send lets one batch leave, which may be lost, or its answer, or may be answered twice.
+// send lets some batches leave, each of which may be lost, or its answer, or may be answered twice.
 func (m *shareModel) send(rt *rapid.T) {
+	for range rapid.IntRange(1, 4).Draw(rt, "batches") {
+		m.sendOne(rt)
+	}
+}
+
+func (m *shareModel) sendOne(rt *rapid.T) {
+	m.at = m.at.Add(time.Millisecond)
 	b, _, ok := m.share.Next(m.at)
 	if !ok {
 		return
@@ -438,7 +448,7 @@ func (m *shareModel) send(rt *rapid.T) {
 	if fate == "lost" || fate == "answer lost" {
 		return
 	}
-	a.BackOff = time.Duration(rapid.IntRange(0, 20).Draw(rt, "back off")) * time.Millisecond
+	a.BackOff = time.Duration(rapid.SampledFrom([]int{0, 0, 0, 1, 20}).Draw(rt, "back off")) * time.Millisecond
 	if err := m.share.Acknowledged(a, m.at); err != nil {
 		rt.Fatal(err)
 	}
@@ -448,7 +458,7 @@ func (m *shareModel) send(rt *rapid.T) {
 }
 
 func (m *shareModel) stream(rt *rapid.T) {
-	next := rapid.SampledFrom([]string{"lost", "again", "again", "restarted"}).Draw(rt, "next stream")
+	next := rapid.SampledFrom([]string{"lost", "again", "again", "again", "restarted"}).Draw(rt, "next stream")
 	m.share.Closed()
 	if m.up = next != "lost"; !m.up {
 		return
