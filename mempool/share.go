@@ -111,6 +111,7 @@ type Share struct {
 	held     map[consensus.Hash]struct{} // what is in flights or deferred
 	fresh    time.Time                   // no batch of new transactions before
 	rest     time.Time                   // nothing at all before
+	retried  bool                        // the last batch was of what was deferred
 	resent   uint64
 }
 

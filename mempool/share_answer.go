@@ -6,6 +6,10 @@ import (
 	"github.com/cairnchain/cairn/app"
 )
 
+// fullRest is the rest that a full pool asks for: about the time in which a block makes room. A client is told to wait
+// longer, as it has nothing else to send.
+const fullRest = 100 * time.Millisecond
+
 // Answer makes the acknowledgement of a batch from what became of its transactions; the caller adds the id. What
 // another try may change is to be sent again: the pool may get room, an account's state may be behind the sender's. Only
 // a full pool asks for a rest: the others wait for something that has nothing to do with the next batch.
@@ -16,7 +20,7 @@ func Answer(statuses []Status) (a Acknowledgement, offences int) {
 	for i, s := range statuses {
 		switch s.Code {
 		case Full:
-			a.BackOff = max(a.BackOff, s.RetryAfter, time.Millisecond)
+			a.BackOff = fullRest
 			a.Retry = append(a.Retry, uint32(i))
 		case AccountLimit, SequenceTooNew, InsufficientBalance:
 			a.Retry = append(a.Retry, uint32(i))

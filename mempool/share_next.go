@@ -8,9 +8,9 @@ import (
 )
 
 // Next returns the batch that is to be sent now; false: there is none, and when to ask again. A batch counts as sent
-// once it is returned. In this order: what waited too long for its answer, what the peer had no room for and may have
-// now, what has become ready. The last waits for Interval since such a batch, so that alone it leaves at once and with
-// others they leave together.
+// once it is returned. First comes what waited too long for its answer; then in turn what the peer had no room for and may
+// have now, and what has become ready. The last waits for Interval since such a batch, so that alone it leaves at once and
+// with others they leave together.
 func (s *Share) Next(now time.Time) (Batch, Wait, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -31,20 +31,24 @@ func (s *Share) Next(now time.Time) (Batch, Wait, bool) {
 	if !ok {
 		return Batch{}, wait, false
 	}
-	if b, ok := s.retry(now, room); ok {
+	first, second := s.retry, s.advance
+	if s.retried { // so that neither waits for all of the other
+		first, second = second, first
+	}
+	b, ok := first(now, room)
+	if !ok {
+		b, ok = second(now, room)
+	}
+	if ok {
+		s.retried = b.Again
 		return b, Wait{}, true
 	}
 	if len(s.deferred.items) > 0 {
 		wait.until(s.deferred.items[0].due)
 	}
-	if now.Before(s.fresh) {
+	if wait.Change = !now.Before(s.fresh); !wait.Change {
 		wait.until(s.fresh)
-		return Batch{}, wait, false
 	}
-	if b, ok := s.advance(now, room); ok {
-		return b, Wait{}, true
-	}
-	wait.Change = true
 	return Batch{}, wait, false
 }
 
@@ -136,6 +140,9 @@ func (s *Share) retry(now time.Time, room Room) (Batch, bool) {
 
 // advance moves the cursor over what has become ready.
 func (s *Share) advance(now time.Time, room Room) (Batch, bool) {
+	if now.Before(s.fresh) {
+		return Batch{}, false
+	}
 	l := load{room: room}
 	s.cursor = s.pool.eachAfter(s.cursor, func(e *entry) bool {
 		_, held := s.held[e.hash]                                                // it was ready before, and is on its way

@@ -202,6 +202,21 @@ func TestShareRetries(t *testing.T) {
 	}
 }
 
+// What was put off and what is new take turns, whatever there is of either.
+func TestShareTakesTurns(t *testing.T) {
+	b := newShareBed(t, ShareLimits{Batch: Room{Transactions: 1}})
+	txs := b.post("a", "b", "c", "d")
+	one, two := b.wantBatch(false, txs[0]), b.wantBatch(false, txs[1])
+	b.ack(one, 0)
+	b.ack(two, 0)
+	b.at = b.at.Add(retryMax)
+	b.wantBatch(true, txs[0])
+	b.wantBatch(false, txs[2])
+	b.wantBatch(true, txs[1])
+	b.wantBatch(false, txs[3])
+	b.wantWait(DefaultShareResend, true)
+}
+
 // What is ready for the second time while it is on its way does not go twice; what was not ready when it should have gone
 // again goes once it is.
 func TestShareOnceAtATime(t *testing.T) {
@@ -304,7 +319,7 @@ func TestAnswer(t *testing.T) {
 		t.Errorf("%+v, %d offences", a, offences)
 	}
 	a, _ = Answer([]Status{{Code: Full, RetryAfter: 3 * time.Second}, {Code: Accepted}, {Code: Full}})
-	if want := (Acknowledgement{Accepted: 1, Retry: []uint32{0, 2}, BackOff: 3 * time.Second}); fmt.Sprint(a) != fmt.Sprint(want) {
+	if want := (Acknowledgement{Accepted: 1, Retry: []uint32{0, 2}, BackOff: fullRest}); fmt.Sprint(a) != fmt.Sprint(want) {
 		t.Errorf("%+v", a)
 	}
 	if a := Declined(2, time.Second); fmt.Sprint(a) != fmt.Sprint(Acknowledgement{Retry: []uint32{0, 1}, BackOff: time.Second}) {
@@ -351,7 +366,7 @@ func TestShareModel(t *testing.T) {
 		}
 		m.share.Opened(m.at, true)
 		rt.Repeat(map[string]func(*rapid.T){
-			"post": m.post, "hold": m.hold, "commit": m.commitOne, "send": m.send, "stream": m.stream,
+			"post": m.post, "hold": m.hold, "commit": m.commitOne, "send": m.send, "send on": m.send, "stream": m.stream,
 			"pass": func(rt *rapid.T) { m.pass(time.Duration(rapid.IntRange(0, 40).Draw(rt, "ms")) * time.Millisecond) },
 			"":     m.check,
 		})
@@ -367,17 +382,20 @@ type shareModel struct {
 	up     bool
 	has    map[string]bool // what the peer holds
 	posted []order
-	next   [4]uint64 // of each sender, as committed
+	next   [12]uint64 // of each sender, as committed
 }
 
 func (m *shareModel) post(rt *rapid.T) {
-	sender := rapid.IntRange(0, len(m.next)-1).Draw(rt, "sender")
-	o := simple(fmt.Sprint("s", sender), m.next[sender]+rapid.Uint64Range(0, 4).Draw(rt, "ahead"), rapid.Uint64Range(1, 50).Draw(rt, "fee"))
-	from := rapid.SampledFrom([]Origin{Client, Client, Peer}).Draw(rt, "origin")
-	if s, err := m.pool.Add(o.tx(), from); err != nil {
-		rt.Fatal(err)
-	} else if s.Code == Accepted {
-		m.posted = append(m.posted, o)
+	for range rapid.IntRange(4, 16).Draw(rt, "posts") {
+		sender := rapid.IntRange(0, len(m.next)-1).Draw(rt, "sender")
+		ahead := rapid.SampledFrom([]uint64{0, 0, 0, 1, 1, 2, 4}).Draw(rt, "ahead")
+		o := simple(fmt.Sprint("s", sender), m.next[sender]+ahead, rapid.Uint64Range(1, 50).Draw(rt, "fee"))
+		from := rapid.SampledFrom([]Origin{Client, Client, Client, Peer}).Draw(rt, "origin")
+		if s, err := m.pool.Add(o.tx(), from); err != nil {
+			rt.Fatal(err)
+		} else if s.Code == Accepted {
+			m.posted = append(m.posted, o)
+		}
 	}
 }
 
@@ -401,8 +419,15 @@ func (m *shareModel) commitOne(*rapid.T) {
 	}
 }
 
-// send lets one batch leave, which may be lost, or its answer, or may be answered twice.
+// send lets some batches leave, each of which may be lost, or its answer, or may be answered twice.
 func (m *shareModel) send(rt *rapid.T) {
+	for range rapid.IntRange(1, 4).Draw(rt, "batches") {
+		m.sendOne(rt)
+	}
+}
+
+func (m *shareModel) sendOne(rt *rapid.T) {
+	m.at = m.at.Add(time.Millisecond)
 	b, _, ok := m.share.Next(m.at)
 	if !ok {
 		return
@@ -423,7 +448,7 @@ func (m *shareModel) send(rt *rapid.T) {
 	if fate == "lost" || fate == "answer lost" {
 		return
 	}
-	a.BackOff = time.Duration(rapid.IntRange(0, 20).Draw(rt, "back off")) * time.Millisecond
+	a.BackOff = time.Duration(rapid.SampledFrom([]int{0, 0, 0, 1, 20}).Draw(rt, "back off")) * time.Millisecond
 	if err := m.share.Acknowledged(a, m.at); err != nil {
 		rt.Fatal(err)
 	}
@@ -433,7 +458,7 @@ func (m *shareModel) send(rt *rapid.T) {
 }
 
 func (m *shareModel) stream(rt *rapid.T) {
-	next := rapid.SampledFrom([]string{"lost", "again", "again", "restarted"}).Draw(rt, "next stream")
+	next := rapid.SampledFrom([]string{"lost", "again", "again", "again", "restarted"}).Draw(rt, "next stream")
 	m.share.Closed()
 	if m.up = next != "lost"; !m.up {
 		return
