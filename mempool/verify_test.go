@@ -303,6 +303,9 @@ func TestAddAllIsAddOneByOne(t *testing.T) {
 					o.label = forged
 				}
 				call = append(call, o.tx())
+				if rapid.IntRange(0, 4).Draw(rt, "twice") == 0 {
+					call = append(call, o.tx())
+				}
 			}
 			together, err := pools[0].AddAll(call, Client)
 			if err != nil {
