@@ -176,14 +176,19 @@ func (in *intake) screen() {
 func (in *intake) foresee(e *entry) *app.Rejection {
 	p := in.pool
 	x := entering{e: e, a: p.accountOf(e)}
-	if rejection := p.placeFor(&x); rejection != nil {
-		return rejection
+	rejection := p.placeFor(&x)
+	certain := rejection != nil && rejection.Reason != app.ReasonSequenceTooNew // else, after those before it, a limit
+	if rejection == nil {
+		rejection = p.loadOf(&x)
 	}
-	if rejection := p.loadOf(&x); rejection != nil && len(in.before(e)) == 0 {
-		return rejection
+	if rejection != nil {
+		if certain || len(in.before(e)) == 0 {
+			return rejection
+		}
+		return nil
 	}
 	x.ready = p.fits(&x) || x.a.reaches(e, in.before(e))
-	_, rejection := p.roomFor(&x)
+	_, rejection = p.roomFor(&x)
 	return rejection
 }
 

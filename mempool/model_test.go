@@ -190,12 +190,14 @@ func (n *naive) judge(o order, balance uint64, passed []order) (Code, []*naiveTx
 		return ReplacementFeeTooLow, nil
 	case old == nil && count >= n.limits.PerAccount:
 		return AccountLimit, nil
-	case o.sequence >= n.next[o.sender]+uint64(n.limits.PerAccount):
+	case len(passed) == 0 && o.sequence >= n.next[o.sender]+uint64(n.limits.PerAccount):
 		return SequenceTooNew, nil
-	case size > n.limits.AccountBytes && len(passed) == 0:
+	case len(passed) == 0 && size > n.limits.AccountBytes:
 		return AccountLimit, nil
-	case cost > balance && len(passed) == 0:
+	case len(passed) == 0 && cost > balance:
 		return InsufficientBalance, nil
+	case o.sequence >= n.next[o.sender]+uint64(n.limits.PerAccount), size > n.limits.AccountBytes, cost > balance:
+		return Accepted, nil // those before it decide
 	}
 	return n.evict(o, old, passed)
 }

@@ -8,6 +8,9 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
 
 	"github.com/cairnchain/cairn/app"
 	"github.com/cairnchain/cairn/consensus"
@@ -204,7 +207,7 @@ func TestCallIsInOrder(t *testing.T) {
 		}
 		first := simple("a", 0, 50)
 		first.label = label
-		want := []Code{Accepted, Accepted, Accepted, Accepted, SequenceTooNew}
+		want := []Code{Accepted, Accepted, Accepted, Accepted, AccountLimit}
 		if label == forged {
 			want = []Code{Invalid, Full, Full, Accepted, SequenceTooNew}
 		}
@@ -269,5 +272,64 @@ func TestTooLarge(t *testing.T) {
 	}
 	if checks != 1 {
 		t.Errorf("checked %d", checks)
+	}
+}
+
+// TestAddAllIsAddOneByOne: while there is room in the pool, each of a call ends as it would have alone, for the same
+// reason, but for the order in which signatures are looked at.
+func TestAddAllIsAddOneByOne(t *testing.T) {
+	codes := map[Code]int{}
+	rapid.Check(t, func(rt *rapid.T) {
+		b := newBank()
+		var pools [2]*Pool
+		for i := range pools {
+			pools[i] = New(Config{
+				App: b, State: func() app.State { return b }, Now: func() time.Time { return time.Unix(1, 0) },
+				Limits: Limits{PerAccount: 4, AccountBytes: 120},
+			})
+		}
+		for _, sender := range senders {
+			b.balance[sender] = rapid.Uint64Range(50, 200).Draw(rt, "balance")
+		}
+		for range 6 {
+			var call []app.Tx
+			for range rapid.IntRange(1, 8).Draw(rt, "call") {
+				o := order{
+					sender: rapid.SampledFrom(senders[:2]).Draw(rt, "sender"), sequence: rapid.Uint64Range(0, 5).Draw(rt, "sequence"),
+					fee: rapid.Uint64Range(1, 30).Draw(rt, "fee"), padding: strings.Repeat("p", rapid.IntRange(0, 2).Draw(rt, "padding")*15),
+				}
+				o.cost = o.fee + rapid.Uint64Range(0, 60).Draw(rt, "amount")
+				if rapid.IntRange(0, 9).Draw(rt, "forged") == 0 {
+					o.label = forged
+				}
+				call = append(call, o.tx())
+				if rapid.IntRange(0, 4).Draw(rt, "twice") == 0 {
+					call = append(call, o.tx())
+				}
+			}
+			together, err := pools[0].AddAll(call, Client)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			for i, tx := range call {
+				alone, err := pools[1].Add(tx, Client)
+				if err != nil {
+					rt.Fatal(err)
+				}
+				codes[alone.Code]++
+				if got := together[i]; got.Code != alone.Code && !strings.HasSuffix(string(tx), forged) {
+					rt.Fatalf("%s: %v (%v), alone %v (%v)", tx, got.Code, got.Rejection, alone.Code, alone.Rejection)
+				}
+			}
+			if a, b := pools[0].Next(Room{100, 1 << 20}, nil), pools[1].Next(Room{100, 1 << 20}, nil); fmt.Sprint(a) != fmt.Sprint(b) {
+				rt.Fatalf("%q and %q", a, b)
+			}
+			wantInvariants(rt, pools[0])
+		}
+	})
+	for _, code := range []Code{Accepted, Known, SequenceTooNew, InsufficientBalance, ReplacementFeeTooLow, AccountLimit, Invalid} {
+		if codes[code] < 10 {
+			t.Errorf("too little work: %v", codes)
+		}
 	}
 }
