@@ -23,6 +23,9 @@ const (
 	// poolPatience is how long a rebuild waits for the pool before it asks the sender: what is shared at the same time as
 	// it is proposed arrives on another stream, and is admitted, within that. At most the quarter of the rebuild's time.
 	poolPatience = 10 * time.Millisecond
+	// poolRest is the least time between two looks into the pool: one look may be at thousands of transactions, of which
+	// each that arrives would cause another.
+	poolRest = 500 * time.Microsecond
 )
 
 // ridesInline is the one rule for what of a proposal travels with it.
@@ -96,6 +99,8 @@ func (e *Engine) rebuild(r *rebuild) error {
 	}
 	reason := ""
 	switch {
+	case c.TC == nil && e.core.Holds(c.ID()): // sent again: there is nothing new in it
+		return nil
 	case c.Round < e.core.Round():
 		reason = "transactions are missing, and its round has passed"
 	case !e.rebuilds.add(r):
@@ -155,6 +160,7 @@ func (e *Engine) awaitPool(ctx context.Context, r *rebuild, patience time.Durati
 		}
 		select {
 		case <-changed:
+			<-e.env.Clock.After(poolRest)
 		case <-over:
 			waiting = false
 		case <-ctx.Done():

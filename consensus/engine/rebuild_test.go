@@ -331,3 +331,21 @@ func TestRebuildTimeGrows(t *testing.T) {
 	w.run("a commit once they are given", w.everyLiving("a", 1))
 	w.checkAgreement()
 }
+
+// TestResentProposalIsNotFetchedAgain: a block that is in the tree has its transactions.
+func TestResentProposalIsNotFetchedAgain(t *testing.T) {
+	w := newPaddedWorld(t, consensus.TwoChain)
+	last := w.members[3]
+	w.add(paddedTx("a", 0, 200), w.members[:3]...)
+	w.run("it has fetched", func() bool { return len(last.asked) == 1 && last.engine.Status().Tree > 0 })
+	if w.proposal.Compact.ID() != last.asked[0].Block || w.proposal.Compact.TC != nil {
+		t.Fatal("the latest proposal is another one")
+	}
+	task, err := last.engine.Verify(w.proposal.Compact.Proposer, &consensus.Message{Sync: w.proposal.Sync, Compact: w.proposal.Compact})
+	must(t, err)
+	must(t, task(last.engine))
+	w.run("commit", w.everyLiving("a", 1))
+	if len(last.asked) != 1 {
+		t.Errorf("asked %d times", len(last.asked))
+	}
+}

@@ -80,7 +80,7 @@ func TestPoolIsAwaited(t *testing.T) {
 		missing int
 	}{
 		"it is there":     {0, 0, 0},
-		"just in time":    {poolPatience - time.Millisecond, poolPatience - time.Millisecond, 0},
+		"just in time":    {poolPatience - time.Millisecond, poolPatience - time.Millisecond + poolRest, 0},
 		"just afterwards": {poolPatience + time.Millisecond, poolPatience, 1},
 	} {
 		t.Run(name, func(t *testing.T) {

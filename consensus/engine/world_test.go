@@ -23,15 +23,16 @@ import (
 
 // world is a cluster of real engines with real storage, pools and application on one thread and a virtual clock.
 type world struct {
-	t       *testing.T
-	now     time.Time
-	genesis *consensus.Genesis
-	members []*member
-	queue   []func() error
-	bodies  int                                                                   // transactions that rode inline
-	named   int                                                                   // and those left out
-	give    func(req consensus.PayloadRequest, honest [][]byte) ([][]byte, error) // what requests for transactions get; nil: the truth
-	signed  map[string][]byte                                                     // kind, signer and round of everything on the wire: what was signed
+	t        *testing.T
+	now      time.Time
+	genesis  *consensus.Genesis
+	members  []*member
+	queue    []func() error
+	proposal *consensus.Message                                                    // the latest
+	bodies   int                                                                   // transactions that rode inline
+	named    int                                                                   // and those left out
+	give     func(req consensus.PayloadRequest, honest [][]byte) ([][]byte, error) // what requests for transactions get; nil: the truth
+	signed   map[string][]byte                                                     // kind, signer and round of everything on the wire: what was signed
 }
 
 // member is one validator. Its disks outlive its engine.
@@ -183,6 +184,7 @@ func (m *member) Send(to consensus.ValidatorID, msg *consensus.Message) {
 
 func (m *member) deliver(from consensus.ValidatorID, msg *consensus.Message) {
 	if msg.Compact != nil {
+		m.w.proposal = msg
 		for _, part := range msg.Compact.Parts {
 			if part.Body != nil {
 				m.w.bodies++
