@@ -18,7 +18,7 @@ type ShareLimits struct {
 	Batch     Room          // of one batch, which holds at least one transaction whatever its size
 	Window    Room          // of all that is sent and not answered, beyond it by less than a transaction
 	Batches   int           // how many of those
-	Interval  time.Duration // least time from one batch of new transactions to the next; 0: none
+	Interval  time.Duration // how long new transactions wait, since the last batch of such, while one is unanswered; 0: not at all
 	Resend    time.Duration // after which a batch without an answer goes again; it doubles each time
 	ResendMax time.Duration // as far as this
 }
@@ -109,7 +109,7 @@ type Share struct {
 	window   Room                        // what flights hold together
 	deferred ranking[*deferral]          // what the peer had no room for, the first to go again first
 	held     map[consensus.Hash]struct{} // what is in flights or deferred
-	fresh    time.Time                   // no batch of new transactions before
+	fresh    time.Time                   // no batch of new transactions before, unless all are answered
 	rest     time.Time                   // nothing at all before
 	retried  bool                        // the last batch was of what was deferred
 	resent   uint64

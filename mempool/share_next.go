@@ -9,8 +9,8 @@ import (
 
 // Next returns the batch that is to be sent now; false: there is none, and when to ask again. A batch counts as sent
 // once it is returned. First comes what waited too long for its answer; then in turn what the peer had no room for and may
-// have now, and what has become ready. The last waits for Interval since such a batch, so that alone it leaves at once and
-// with others they leave together.
+// have now, and what has become ready. The last waits while another batch is unanswered, at most for Interval since the last
+// such batch: so it leaves at once on an idle link, and the busier the peer is the more leave together.
 func (s *Share) Next(now time.Time) (Batch, Wait, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,7 +46,7 @@ func (s *Share) Next(now time.Time) (Batch, Wait, bool) {
 	if len(s.deferred.items) > 0 {
 		wait.until(s.deferred.items[0].due)
 	}
-	if wait.Change = !now.Before(s.fresh); !wait.Change {
+	if wait.Change = !s.gathering(now); !wait.Change {
 		wait.until(s.fresh)
 	}
 	return Batch{}, wait, false
@@ -138,9 +138,12 @@ func (s *Share) retry(now time.Time, room Room) (Batch, bool) {
 	return s.fly(&l, flight{refusal: refusal}, now), true
 }
 
+// gathering reports whether what becomes ready waits for more of its kind.
+func (s *Share) gathering(now time.Time) bool { return len(s.flights) > 0 && now.Before(s.fresh) }
+
 // advance moves the cursor over what has become ready.
 func (s *Share) advance(now time.Time, room Room) (Batch, bool) {
-	if now.Before(s.fresh) {
+	if s.gathering(now) {
 		return Batch{}, false
 	}
 	l := load{room: room}

@@ -35,8 +35,8 @@ type RPCSettings struct {
 	MaxStreams        int           `key:"max-streams" default:"10000" help:"commit streams open at once; more are refused with STREAM_LIMIT"`
 	StreamsPerAddress int           `key:"streams-per-address" default:"50" help:"commit streams open at once from one IP address; more are refused with STREAM_LIMIT"`
 	RequestTimeout    time.Duration `key:"request-timeout" default:"30s" help:"longest time for one unary request"`
-	SubmitRate        int           `key:"submit-rate" default:"1000" help:"transactions per second that one IP address may submit in the long run; further ones are refused with RATE_LIMITED"`
-	SubmitBurst       int           `key:"submit-burst" default:"2000" help:"transactions that one IP address may submit at once, above the rate"`
+	SubmitRate        int           `key:"submit-rate" default:"25000" help:"transactions per second that one IP address may submit in the long run; further ones are refused with RATE_LIMITED"`
+	SubmitBurst       int           `key:"submit-burst" default:"50000" help:"transactions that one IP address may submit at once, above the rate"`
 }
 
 // RESTSettings are about the REST gateway.
@@ -77,7 +77,7 @@ type MempoolSettings struct {
 	MaxBytes        Size          `key:"max-bytes" default:"64MiB" help:"bytes of pending transactions; beyond it only dearer ones are taken"`
 	PerAccount      int           `key:"per-account" default:"100" help:"pending transactions of one account; more are refused with ACCOUNT_LIMIT"`
 	TTL             time.Duration `key:"ttl" default:"600s" help:"how long a transaction may be pending before it is dropped as EXPIRED"`
-	ShareInterval   time.Duration `key:"share-interval" default:"5ms" help:"least time from one batch of new transactions for a peer to the next, up to 1s; a first one leaves at once"`
+	ShareInterval   time.Duration `key:"share-interval" default:"5ms" help:"longest time that new transactions wait while a peer has not answered an earlier batch, up to 1s; else they leave at once"`
 	ShareBatch      int           `key:"share-batch" default:"512" help:"transactions in a batch for a peer; at most 1024"`
 	MaxInbound      int           `key:"max-inbound" default:"4" help:"batches from peers that are admitted at once, one per peer; at most 256"`
 	GCInterval      time.Duration `key:"gc-interval" default:"1s" help:"how often expired transactions are looked for, 10ms to 1m"`

@@ -44,7 +44,7 @@ func (c *cli) loadCommand() *cobra.Command {
 			"says, and its next submission takes the sequence. With --retry it is rather submitted again beside what is due.\n" +
 			"What was acknowledged and dropped later is counted by its reason, and submitted again.\n\n" +
 			"Ctrl-C ends the load: what is outstanding is waited for, then the report comes. A second one ends it at once.\n" +
-			"Nodes outside a new devnet refuse more than 1000 submissions per second from one address: start them with\n" +
+			"Nodes outside a new devnet refuse more than 25000 submissions per second from one address: start them with\n" +
 			"--rpc-submit-rate and --rpc-submit-burst.",
 		Example: "  cairn load\n  cairn load --mode open --rate 50 --duration 30s\n" +
 			"  cairn load --window 500 --accounts 1000 -o json\n" +
@@ -55,7 +55,7 @@ func (c *cli) loadCommand() *cobra.Command {
 	c.addHome(cmd, "folder of a devnet or a testnet: where the nodes are found, and the wallet that pays")
 	flags.StringSliceVar(&f.endpoints, "endpoints", nil, "where to submit, host:port of gRPC or http://host:port of REST, separated by commas; default: all nodes of --home")
 	flags.StringSliceVar(&f.observe, "observe", nil, "with --via rest and --endpoints: gRPC endpoints to see commits at; default: the nodes of --home")
-	flags.StringVar(&f.via, "via", string(load.GRPC), "how to submit: grpc or rest, one transaction per call; batch, many per call; stream, on one stream per node: for high rates")
+	flags.StringVar(&f.via, "via", string(load.Stream), "how to submit: stream, on one stream per node; batch, many per call; grpc or rest, one per call")
 	flags.StringVar(&f.mode, "mode", string(load.Closed), "closed: --window transactions outstanding; open: --rate per second")
 	flags.IntVar(&f.cfg.Window, "window", 100, fmt.Sprintf("closed loop: outstanding transactions in total, 1 to %d, and at most 64 per account", load.MaxWindow))
 	flags.Float64Var(&f.cfg.Rate, "rate", 50, "open loop: transactions per second")

@@ -206,9 +206,10 @@ func (c *Core) Step(ev Event) Effects {
 }
 
 // finish takes the collected effects. Whatever is not durable yet is saved before anything leaves this node (P20): so
-// a round costs one Save, and what was never sent need not be saved.
+// a round costs one Save, and what was never sent need not be saved. A commit alone saves no certificates, for its own
+// write carries the one that proves it; the rest of the round would wait for the device once more.
 func (c *Core) finish() Effects {
-	leaves := len(c.effects.Send) > 0 || len(c.effects.Commit) > 0 || len(c.effects.Fetch) > 0
+	leaves := len(c.effects.Send) > 0 || len(c.effects.Fetch) > 0 || len(c.effects.Commit) > 0 && len(c.dirty.Blocks) > 0
 	if leaves && !c.dirty.isEmpty() {
 		save := c.dirty
 		c.effects.Save, c.dirty = &save, Save{}

@@ -9,6 +9,18 @@ import (
 	"github.com/cairnchain/cairn/storage"
 )
 
+// commitNow starts the commits that are due. While we are about to propose they wait: all others wait for our proposal,
+// and its Save would queue behind theirs at the device. A payload always comes, so they do not wait long.
+func (e *Engine) commitNow() {
+	if e.building > 0 {
+		return
+	}
+	for _, c := range e.commits {
+		e.commit(c)
+	}
+	e.commits = nil
+}
+
 // commit makes a block irrevocable on disk, off the loop and in order, and tells the pool. Until that is durable the
 // block's outcome stays readable for its descendants.
 func (e *Engine) commit(c core.Commit) {

@@ -38,6 +38,8 @@ type Engine struct {
 	local    []func(core.At) core.Event // our own messages, on their way back
 	outcomes map[consensus.Hash]*outcome
 	expiries int
+	building int           // payloads that the core waits for
+	commits  []core.Commit // that wait until our proposal has left
 	asked    asked
 	duration time.Duration // of the current round
 	rebuilds rebuilds
@@ -148,9 +150,8 @@ func (e *Engine) carryOut(effects core.Effects) error {
 	for _, fetch := range effects.Fetch {
 		e.fetch(fetch)
 	}
-	for _, commit := range effects.Commit {
-		e.commit(commit)
-	}
+	e.commits = append(e.commits, effects.Commit...)
+	e.commitNow()
 	for _, id := range effects.Forget {
 		delete(e.outcomes, id)
 	}

@@ -46,7 +46,7 @@ type Transport interface {
 
 // Stage is a piece of slow work that is over: what spans and histograms are made of.
 type Stage struct {
-	Name       string // "verify", "build", "execute", "save" or "commit"
+	Name       string // "verify", "gather", "build", "execute", "save" or "commit"
 	Round      consensus.Round
 	Start, End time.Time
 }

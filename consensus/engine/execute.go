@@ -132,8 +132,10 @@ func ahead(o *outcome) mempool.Ahead {
 
 // build collects what the pool has ready and the application accepts, off the loop.
 func (e *Engine) build(b core.Build) {
+	e.building++
 	done := func(payload [][]byte) Task {
 		return func(e *Engine) error {
+			e.building--
 			return e.Step(core.PayloadBuilt{At: e.At(), Round: b.Round, Parent: b.Parent.ID, Payload: payload})
 		}
 	}
@@ -156,6 +158,8 @@ func (e *Engine) build(b core.Build) {
 		if err != nil {
 			return func(e *Engine) error {
 				if !e.core.Holds(b.Parent.ID) { // a dead branch, whose state may be torn
+					e.building--
+					e.commitNow()
 					return nil
 				}
 				return fmt.Errorf("preparing block of height %d: %w", b.Height, err)

@@ -110,9 +110,10 @@ func (e *Engine) rebuild(r *rebuild) error {
 		e.observe([]core.Note{core.MessageDropped{Kind: "proposal", From: r.from, Round: c.Round, Reason: reason}})
 		return nil
 	}
-	within := e.duration / RebuildShare
+	within, start := e.duration/RebuildShare, e.env.Clock.Now()
 	e.env.Async.Go(func(ctx context.Context) Task {
 		p, err := e.gather(ctx, r, within)
+		e.stage("gather", c.Round, start)
 		return func(e *Engine) error {
 			if e.rebuilds.remove(r); err == nil {
 				return proposed(r.from, p, r.sync)(e)

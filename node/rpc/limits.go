@@ -41,8 +41,8 @@ const (
 	DefaultRequestTimeout    = 30 * time.Second
 	DefaultHeartbeat         = 15 * time.Second
 	DefaultSendTimeout       = 30 * time.Second
-	DefaultSubmitRate        = 1000
-	DefaultSubmitBurst       = 2000
+	DefaultSubmitRate        = 25_000
+	DefaultSubmitBurst       = 50_000
 	DefaultFaucetRate        = 1
 	DefaultFaucetBurst       = 10
 )

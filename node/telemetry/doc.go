@@ -34,8 +34,9 @@
 //	cairn_certificates_formed_total         counter   kind     certificates formed here: qc, tc
 //	cairn_block_age_seconds                 histogram stage    age of a block, from its timestamp, when it was received,
 //	                                                           executed, voted, certified, committed; the latest blocks only
-//	cairn_stage_duration_seconds            histogram stage    the engine's slow work: verify, build, execute, save (the
-//	                                                           durable write before messages leave), commit
+//	cairn_stage_duration_seconds            histogram stage    the engine's slow work: verify, gather (transactions of a
+//	                                                           proposal that the mempool lacked), build, execute, save
+//	                                                           (the durable write before messages leave), commit
 //	cairn_committed_height                  gauge              height of the last committed block
 //	cairn_committed_round                   gauge              its round
 //	cairn_committed_blocks_total            counter   empty    blocks committed: true, false

@@ -68,7 +68,7 @@ func newMeters(meter metric.Meter, names names) (*meters, error) {
 		age: m.spread(described{"cairn_block_age", "Age of a block, from its timestamp, when it reached a stage."}, "stage",
 			ageReceived, ageExecuted, ageVoted, ageCertified, ageCommitted),
 		stages: m.spread(described{"cairn_stage_duration", "How long a piece of the engine's slow work took."}, "stage",
-			"verify", "build", "execute", "save", "commit"),
+			"verify", "gather", "build", "execute", "save", "commit"),
 		expired:      m.counter(described{"cairn_rounds_expired", "Rounds whose time was over."}),
 		rebroadcasts: m.counter(described{"cairn_rebroadcasts", "Times that a timeout, or sync info alone, went out again."}),
 		timeouts:     m.tally(described{"cairn_timeouts", "Our own timeouts, by what became of them."}, "outcome", "signed", "refused"),
