@@ -48,7 +48,7 @@ type caller struct {
 // newVerifier: at most atOnce callers verify at a time; 0 is one for each processor.
 func newVerifier(a app.App, atOnce int) *verifier {
 	if atOnce == 0 {
-		atOnce = runtime.GOMAXPROCS(0)
+		atOnce = min(runtime.GOMAXPROCS(0), runtime.NumCPU())
 	}
 	return &verifier{
 		app: a, turns: make(chan struct{}, atOnce), open: make(map[consensus.Hash]*ticket),

@@ -61,7 +61,7 @@ func (f *Folder) Sync(name string) error {
 	if err != nil {
 		return err
 	}
-	if err := file.Sync(); err != nil {
+	if err := syncContent(file); err != nil {
 		return err
 	}
 	if f.new[name] {
