@@ -34,7 +34,6 @@ func (c *cli) devnetCommand() *cobra.Command {
 	ports := addPorts(flags, defaults)
 	node.AddSettingFlags(flags, isShared)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		tuneRuntime()
 		if flags.Changed("validators") && *validators < 1 {
 			return usagef("--validators: %d is not above 0", *validators)
 		}

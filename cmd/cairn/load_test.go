@@ -107,7 +107,7 @@ func TestLoadLost(t *testing.T) {
 	}()
 	var out, errOut bytes.Buffer
 	code := run(t.Context(), []string{"load", "--home", t.TempDir(), "--endpoints", listener.Addr().String(), "--mode", "open", "--rate",
-		"1000", "--count", "20", "--duration", "0", "--warmup", "0", "--accounts", "4", "--drain", "20ms", "-o", "json"}, &out, &errOut)
+		"1000", "--via", "grpc", "--count", "20", "--duration", "0", "--warmup", "0", "--accounts", "4", "--drain", "20ms", "-o", "json"}, &out, &errOut)
 	var r loadResult
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 		t.Fatalf("%v: %s%s", err, out.String(), errOut.String())

@@ -43,7 +43,6 @@ func (c *cli) startCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		tuneRuntime()
 		n, err := node.New(opts)
 		if err != nil {
 			return err

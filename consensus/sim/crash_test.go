@@ -96,7 +96,7 @@ func TestCrashNames(t *testing.T) {
 // through it. Those without are no part of what a validator must remember.
 var writers = map[string]string{
 	"Folder.Write":       "safety.a.vote", // called by replace alone
-	"Folder.Sync":        "safety.b.vote",
+	"syncContent":        "safety.b.vote",
 	"Folder.file":        "safety.a.create",
 	"replace":            "safety.b.vote",
 	"OpenSafetyRecordIn": "safety.b.repair",
@@ -187,7 +187,7 @@ func TestEveryWriteHasACrashPoint(t *testing.T) {
 }
 
 // deviceCalls are what puts bytes on a device.
-var deviceCalls = []string{"Write", "WriteAt", "WriteFile", "Truncate", "Sync", "Create", "CreateTemp", "Rename", "OpenFile", "Remove", "RemoveAll"}
+var deviceCalls = []string{"Write", "WriteAt", "WriteFile", "Truncate", "Sync", "Fdatasync", "Create", "CreateTemp", "Rename", "OpenFile", "Remove", "RemoveAll"}
 
 func calls(body ast.Node) (names []string) {
 	ast.Inspect(body, func(n ast.Node) bool {
