@@ -60,7 +60,7 @@ type Config struct {
 	Now func() time.Time
 	// BlockTime is the time of the newest committed block at the start.
 	BlockTime consensus.Timestamp
-	// Verifying is how many callers of AddAll verify signatures at the same time; 0 is one for each processor.
+	// Verifying is how many callers of AddAll verify signatures at the same time; 0 is one for every two processors.
 	Verifying int
 }
 

@@ -45,10 +45,11 @@ type caller struct {
 	untaken int           // those it was the first to ask for, and that are in no batch
 }
 
-// newVerifier: at most atOnce callers verify at a time; 0 is one for each processor.
+// newVerifier: at most atOnce callers verify at a time. 0 is one for every two processors: the others are for the rounds,
+// and fewer at a time make larger batches.
 func newVerifier(a app.App, atOnce int) *verifier {
 	if atOnce == 0 {
-		atOnce = min(runtime.GOMAXPROCS(0), runtime.NumCPU())
+		atOnce = max(1, runtime.NumCPU()/2)
 	}
 	return &verifier{
 		app: a, turns: make(chan struct{}, atOnce), open: make(map[consensus.Hash]*ticket),
