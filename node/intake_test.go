@@ -135,3 +135,22 @@ func TestInboundBatchesAreBounded(t *testing.T) {
 		t.Error("the place was not given back")
 	}
 }
+
+// TestSharingIsNotCountedForEverybodyWhoAsks: counting looks at the whole pool, which is locked meanwhile.
+func TestSharingIsNotCountedForEverybodyWhoAsks(t *testing.T) {
+	n, _ := idleNode(t, func(*Settings) {})
+	if s := n.shareStats(); len(s) != 1 || s[0].Behind != 0 {
+		t.Fatalf("%+v", s)
+	}
+	if _, err := n.pool.Add(counter.Tx("sheep", 0), mempool.Client); err != nil {
+		t.Fatal(err)
+	}
+	n.counted.until = time.Now().Add(time.Hour)
+	if s := n.shareStats(); s[0].Behind != 0 {
+		t.Errorf("counted again: %+v", s)
+	}
+	n.counted.until = time.Now()
+	if s := n.shareStats(); s[0].Behind != 1 {
+		t.Errorf("not counted any more: %+v", s)
+	}
+}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/cairnchain/cairn/consensus"
@@ -32,13 +33,31 @@ func (n *Node) openSharing(peers []consensus.ValidatorID) {
 // what it is too slow for is counted, and it must Close the subscription. Safe for concurrent use.
 func (n *Node) SubscribeSharing(room int) *mempool.Subscription { return n.shareNotes.Subscribe(room) }
 
-// shareStats returns how far sharing has come, in the order of the validator set. Safe for concurrent use.
+// statsInterval is how often it is counted how far sharing has come, at most: counting looks at all that a peer has not
+// acknowledged, with the pool locked, and anybody may ask.
+const statsInterval = 100 * time.Millisecond
+
+// sharingStats is the newest count. Safe for concurrent use.
+type sharingStats struct {
+	mu    sync.Mutex
+	until time.Time // when it is counted again
+	stats []mempool.ShareStats
+}
+
+// shareStats returns how far sharing had come within statsInterval, in the order of the validator set. Safe for concurrent
+// use; callers do not change it.
 func (n *Node) shareStats() []mempool.ShareStats {
-	var all []mempool.ShareStats
-	for _, p := range n.network.Peers() {
-		all = append(all, n.sharing[p.ID].Stats())
+	s := &n.counted
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); !now.Before(s.until) {
+		s.stats = nil
+		for _, p := range n.network.Peers() {
+			s.stats = append(s.stats, n.sharing[p.ID].Stats())
+		}
+		s.until = time.Now().Add(statsInterval)
 	}
-	return all
+	return s.stats
 }
 
 func (n *Node) noteShare(note mempool.ShareNote) {

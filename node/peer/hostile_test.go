@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -317,4 +318,47 @@ func TestHandshakesHaveADeadline(t *testing.T) {
 		t.Error(err)
 	}
 	next(t, a.node.messages, "the vote")
+}
+
+// TestFaultsInAnswersEndStreams: what a peer does wrong in answers, to fetches and to batches, ends its open streams too.
+func TestFaultsInAnswersEndStreams(t *testing.T) {
+	c := newCluster(t, 2)
+	a := c.members[0]
+	network, err := New(a.config, a.node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock := newFakeClock()
+	network.now = clock.now
+	a.start(network)
+
+	i := c.intrude(1, 0)
+	streams := map[channel]grpc.ClientStream{
+		consensusChannel: i.greet(consensusChannel), mempoolChannel: i.greet(mempoolChannel),
+	}
+	withhold := func(times int) {
+		for range times {
+			network.withheld(network.remotes[0], status.Error(codes.NotFound, "withheld"))
+		}
+	}
+	withhold(scoreMax - 1)
+	if err := streams[consensusChannel].SendMsg(encodeMessage(c.vote(1, 1))); err != nil {
+		t.Fatal(err)
+	}
+	next(t, a.node.messages, "a message at one fault less than are too many")
+	withhold(1)
+	if err := streams[consensusChannel].SendMsg(encodeMessage(c.vote(1, 2))); err != nil {
+		t.Fatal(err)
+	}
+	if err := streams[mempoolChannel].SendMsg(encodeBatch(Batch{ID: 1, Transactions: [][]byte{{1}}})); err != nil {
+		t.Fatal(err)
+	}
+	for channel, stream := range streams {
+		if err := i.end(stream, channel); status.Code(err) != codes.ResourceExhausted {
+			t.Errorf("%v: %v", channel, err)
+		}
+	}
+	if len(a.node.messages) != 0 || len(a.node.batches) != 0 {
+		t.Error("it is listened to all the same")
+	}
 }

@@ -82,7 +82,10 @@ func (s server) receive(stream grpc.ServerStream, c channel, each func(context.C
 	}
 	for err == nil {
 		f := c.blank()
-		if err = readError(stream.RecvMsg(f)); err == nil {
+		if err = readError(stream.RecvMsg(f)); err != nil {
+			break
+		}
+		if _, err = from.score.get(s.net.now()); err == nil { // of faults in its answers too
 			err = each(stream.Context(), from, f)
 		}
 	}

@@ -1,0 +1,67 @@
+package engine_test
+
+import (
+	"testing"
+
+	"github.com/cairnchain/cairn/app/counter"
+	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/consensus/engine"
+)
+
+// TestHeldCommitsAreReleased: a leader's commits wait for its proposal and for nothing else: whatever becomes of the
+// payload, also when its round is over before it comes.
+func TestHeldCommitsAreReleased(t *testing.T) { underBothRules(t, heldCommitsAreReleased) }
+
+func heldCommitsAreReleased(t *testing.T, rule consensus.CommitRule) {
+	w := newWorld(t, rule, 4)
+	held, stale := 0, 0
+	inLife := map[*member]consensus.Round{} // the round in which a build was seen to begin
+	check := func() {
+		for _, m := range w.members {
+			building, commits := m.engine.Held()
+			if commits > 0 && building == 0 {
+				t.Fatalf("member %d keeps %d commits back and builds nothing", m.i, commits)
+			}
+			held += commits
+			switch began, ok := inLife[m]; {
+			case building == 0:
+				delete(inLife, m)
+			case !ok:
+				inLife[m] = m.engine.Status().Round
+			case began != m.engine.Status().Round:
+				stale++
+			}
+		}
+	}
+	next := uint64(0)
+	for ; next < 40; next++ {
+		w.submit(counter.Tx("a", next))
+		steps := 0
+		w.run("a commit", func() bool {
+			check()
+			if steps++; next%2 == 1 && steps%5 == 0 && steps < 200 { // rounds end in the middle of things
+				for _, m := range w.members {
+					if due := m.engine.Armed(); due.After(w.now) {
+						w.now = due
+					}
+				}
+				for _, m := range w.members {
+					m.post(engine.TimerFired)
+				}
+			}
+			return w.everyLiving("a", next+1)()
+		})
+	}
+	if held == 0 || stale == 0 {
+		t.Fatalf("commits were held %d times, builds outlived their round %d times: the test proves nothing", held, stale)
+	}
+	w.run("everything that is committed is durable", func() bool {
+		for _, m := range w.members {
+			if m.store.Tip() != m.engine.Status().Root {
+				return false
+			}
+		}
+		return true
+	})
+	w.checkAgreement()
+}
