@@ -135,7 +135,7 @@ func TestDefaultsAreValidAndAsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Settings{
-		RPC:       RPCSettings{"127.0.0.1:9090", 10_000, 50, 30 * time.Second, 1000, 2000},
+		RPC:       RPCSettings{"127.0.0.1:9090", 10_000, 50, 30 * time.Second, 25_000, 50_000},
 		REST:      RESTSettings{"127.0.0.1:8080", nil, 1 << 20},
 		Metrics:   MetricsSettings{"127.0.0.1:9464"},
 		Peer:      PeerSettings{"127.0.0.1:7070"},
