@@ -113,12 +113,31 @@ func (r *run) connect(ctx context.Context) error {
 	}
 	r.chain = chain{answer.GetChainId(), answer.GetAddressPrefix(), answer.GetMinimumFee()}
 	r.submitter = r.newSubmitter()
+	if err := r.reach(ctx); err != nil {
+		return err
+	}
 	r.accounts = newAccounts(r.chain, r.cfg, r.submitter.places())
 	r.memo, r.size, err = memoLength(r.chain, r.accounts[0], r.cfg.Size)
 	if err == nil && r.memo > ledger.MaxMemoBytes {
 		err = fmt.Errorf("%w: size: %d bytes want a memo of %d, the limit is %d", ErrConfig, r.cfg.Size, r.memo, ledger.MaxMemoBytes)
 	}
 	return err
+}
+
+// reach wants a place of submission that answers. By gRPC they are the nodes, of which one has.
+func (r *run) reach(ctx context.Context) (err error) {
+	if r.cfg.Via != REST {
+		return nil
+	}
+	for place := range r.submitter.places() {
+		call, cancel := context.WithTimeout(ctx, callTimeout)
+		_, err = r.submitter.height(call, place)
+		cancel()
+		if err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("no endpoint answers by REST: %w", err)
 }
 
 // readAccounts reads all accounts from the observed node.

@@ -126,7 +126,7 @@ func (s *session) run(first *transfer) error {
 	defer cancel()
 	stream, err := s.node.StreamSubmissions(ctx)
 	if err != nil {
-		s.fail([]*transfer{first}, err)
+		s.fail(s.gather(first, client.MaxSubmissions), err)
 		return err
 	}
 	var ended error

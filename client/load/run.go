@@ -246,8 +246,16 @@ func (r *run) nextTransfer(ctx context.Context) *transfer {
 	}
 }
 
-// takeRoom waits for room at a place; where there is none, another one that has room will do.
+// roomPatience is how long a full place is waited for where order counts.
+const roomPatience = time.Second
+
+// takeRoom waits for room at a place; where there is none, another one that has room will do. Where order counts that is
+// the last resort: what arrives elsewhere is parked there until the ones before it are shared, and the first to leave a
+// full mempool.
 func (r *run) takeRoom(place int) int {
+	if r.submitter.keepsOrder() && r.hasRoom(place, roomPatience) {
+		return place
+	}
 	for i := range r.room {
 		at := (place + i) % len(r.room)
 		select {
@@ -258,6 +266,23 @@ func (r *run) takeRoom(place int) int {
 	}
 	r.room[place] <- struct{}{}
 	return place
+}
+
+// hasRoom takes room at a place if there is some in time.
+func (r *run) hasRoom(place int, patience time.Duration) bool {
+	select {
+	case r.room[place] <- struct{}{}:
+		return true
+	default:
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case r.room[place] <- struct{}{}:
+		return true
+	case <-timer.C:
+		return false
+	}
 }
 
 // behind is how many submissions were due when the open loop ended and had not begun.

@@ -97,8 +97,9 @@ func dropReason(tx *cairnv1.Transaction) string {
 const (
 	// stuckAfter is how long an acknowledged transfer that is its account's next may say nothing before it is asked for.
 	stuckAfter = 5 * time.Second
-	// stuckMost is how many are asked for at a time.
-	stuckMost = 64
+	// stuckMost is how many are asked for at a time: an overloaded node may drop as many of what waits for others as it
+	// takes.
+	stuckMost = 2048
 	// tendEvery is the time between two looks at what is stuck; less where the drain is short.
 	tendEvery = time.Second
 )

@@ -32,7 +32,7 @@ var (
 	exitNotFound    = exit{3, "there is no such account name, transaction or block", ""}
 	exitRejected    = exit{4, "the node or the chain refused, or the transaction failed", ""}
 	exitUnavailable = exit{5, "no answer, or none in time",
-		"is the node running? Start one with cairn devnet, or name it with --home or --rpc"}
+		"is the node running? Start one with cairn devnet, or name it with --home, --rpc or, for a load, --endpoints"}
 	exitLost = exit{6, "load: an acknowledged transaction was lost, or the accounts do not add up",
 		"keep the nodes' folders and logs: this should never happen while fewer than a third of the validators fail"}
 	exitLocked   = exit{10, "start: another process uses the folder", "stop that process; cairn status asks a node that runs"}

@@ -54,8 +54,8 @@ func (c *cli) loadCommand() *cobra.Command {
 	f, flags := &loadFlags{cli: c, cmd: cmd}, cmd.Flags()
 	c.addHome(cmd, "folder of a devnet or a testnet: where the nodes are found, and the wallet that pays")
 	flags.StringSliceVar(&f.endpoints, "endpoints", nil, "where to submit, host:port of gRPC or http://host:port of REST, separated by commas; default: all nodes of --home")
-	flags.StringSliceVar(&f.observe, "observe", nil, "with --via rest and --endpoints: gRPC endpoints to see commits at; default: the nodes of --home")
-	flags.StringVar(&f.via, "via", string(load.Stream), "how to submit: stream, on one stream per node; batch, many per call; grpc or rest, one per call")
+	flags.StringSliceVar(&f.observe, "observe", nil, "with --endpoints of REST: gRPC endpoints to see commits at; default: the nodes of --home")
+	flags.StringVar(&f.via, "via", "", "how to submit: stream, on one stream per node; batch, many per call; grpc or rest, one per call; default: rest to --endpoints that are URLs, else stream")
 	flags.StringVar(&f.mode, "mode", string(load.Closed), "closed: --window transactions outstanding; open: --rate per second")
 	flags.IntVar(&f.cfg.Window, "window", 100, fmt.Sprintf("closed loop: outstanding transactions in total, 1 to %d, and at most 64 per account", load.MaxWindow))
 	flags.Float64Var(&f.cfg.Rate, "rate", 50, "open loop: transactions per second")
@@ -93,6 +93,9 @@ func (f *loadFlags) run(ctx context.Context) (err error) {
 	if errors.Is(err, load.ErrConfig) {
 		return &usageError{err}
 	}
+	if err != nil && ctx.Err() != nil {
+		return &outcomeError{exitFailure, "stopped before anything was submitted"}
+	}
 	if err != nil {
 		return err
 	}
@@ -121,11 +124,11 @@ func checkAnyChain(ctx context.Context, clients []*client.Client, chainID string
 
 // config reads the flags. The chain id is that of the home where the nodes come from it.
 func (f *loadFlags) config() (cfg load.Config, chainID string, err error) {
-	cfg, cfg.Mode, cfg.Via = f.cfg, load.Mode(f.mode), load.Via(f.via)
-	cfg.Progress, cfg.Labels = f.cli.showLoad, f.endpoints
 	if err := f.check(); err != nil {
 		return cfg, "", err
 	}
+	cfg, cfg.Mode, cfg.Via = f.cfg, load.Mode(f.mode), load.Via(f.via)
+	cfg.Progress, cfg.Labels = f.cli.showLoad, f.endpoints
 	if cfg.Bank, err = f.bank(); err != nil {
 		return cfg, "", err
 	}
@@ -136,7 +139,9 @@ func (f *loadFlags) config() (cfg load.Config, chainID string, err error) {
 		asked = f.endpoints
 	}
 	if len(asked) == 0 {
-		if asked, err = f.fromHome(&cfg); err != nil {
+		if asked, err = f.fromHome(&cfg); err != nil && len(f.endpoints) > 0 {
+			return cfg, "", usagef("where are commits to be seen? Give gRPC endpoints by --observe, or --home: %w", err)
+		} else if err != nil {
 			return cfg, "", err
 		}
 		chainID = (&connection{cli: f.cli}).home().ChainID
@@ -151,8 +156,33 @@ func (f *loadFlags) config() (cfg load.Config, chainID string, err error) {
 	return cfg, chainID, nil
 }
 
-// check wants no flag that would be ignored.
+// chooseVia says how to submit where no flag does.
+func (f *loadFlags) chooseVia() error {
+	if f.via != "" {
+		return nil
+	}
+	urls := 0
+	for _, endpoint := range f.endpoints {
+		if isURL(endpoint) {
+			urls++
+		}
+	}
+	switch {
+	case urls == 0:
+		f.via = string(load.Stream)
+	case urls == len(f.endpoints):
+		f.via = string(load.REST)
+	default:
+		return usagef("--endpoints has both URLs, which are of REST, and host:port, which is of gRPC: give one kind, or say --via")
+	}
+	return nil
+}
+
+// check completes the flags, and wants none that would be ignored.
 func (f *loadFlags) check() error {
+	if err := f.chooseVia(); err != nil {
+		return err
+	}
 	mode, flags := load.Mode(f.mode), f.cmd.Flags()
 	switch {
 	case flags.Changed("rate") && mode != load.Open:
@@ -160,15 +190,19 @@ func (f *loadFlags) check() error {
 	case flags.Changed("window") && mode != load.Closed:
 		return usagef("--window is of the closed loop; the open one has --rate")
 	case len(f.observe) > 0 && (load.Via(f.via) != load.REST || len(f.endpoints) == 0):
-		return usagef("--observe goes with --via rest and --endpoints")
+		return usagef("--observe goes with --endpoints of REST")
 	}
 	return nil
+}
+
+func isURL(endpoint string) bool {
+	return strings.HasPrefix(endpoint, "http://") || strings.HasPrefix(endpoint, "https://")
 }
 
 // urlsOf completes URLs of REST where only host:port was given.
 func urlsOf(endpoints []string) (urls []string) {
 	for _, url := range endpoints {
-		if !strings.HasPrefix(url, "http://") && !strings.HasPrefix(url, "https://") {
+		if !isURL(url) {
 			url = "http://" + url
 		}
 		urls = append(urls, strings.TrimSuffix(url, "/"))

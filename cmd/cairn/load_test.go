@@ -49,6 +49,7 @@ func TestLoad(t *testing.T) {
 		{[]string{"--home", home, "--via", "rest"}, running.Nodes[0].REST + " " + rest},
 		{[]string{"--home", home, "--via", "rest", "--endpoints", rest, "--mode", "open", "--rate", "500"}, rest},
 		{[]string{"--home", home, "--endpoints", rpc, "--window", "5"}, rpc},
+		{[]string{"--home", home, "--endpoints", rest}, rest}, // a URL says by itself that it is of REST
 		// Of the chain nothing but its endpoints is known: the faucet pays.
 		{[]string{"--home", t.TempDir(), "--endpoints", rpc, "--seed", "7"}, rpc},
 		{[]string{"--home", t.TempDir(), "--via", "rest", "--endpoints", strings.TrimPrefix(rest, "http://"), "--observe", rpc},
@@ -59,6 +60,22 @@ func TestLoad(t *testing.T) {
 		if r.Submitted != 50 || r.Acknowledged != 50 || r.Committed != 50 || r.Lost != 0 || len(r.Rejected) != 0 ||
 			strings.Join(r.Endpoints, " ") != test.endpoints || r.CommittedPerSecond <= 0 || r.LatencyMs.P50 <= 0 {
 			t.Errorf("%v: %+v", test.args, r)
+		}
+	}
+	for _, test := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"--home", home, "--endpoints", rest + "," + rpc}, exitUsage.Code, "give one kind"},
+		{[]string{"--home", home, "--endpoints", rpc, "--via", "rest"}, exitUnavailable.Code, "no endpoint answers by REST"},
+		{[]string{"--home", t.TempDir(), "--endpoints", rest}, exitUsage.Code, "--observe"},
+		{[]string{"--home", home, "--endpoints", rpc, "--observe", rpc}, exitUsage.Code, "--observe goes with"},
+	} {
+		var out, errOut bytes.Buffer
+		code := run(t.Context(), append(append([]string{"load"}, short...), test.args...), &out, &errOut)
+		if code != test.code || !strings.Contains(errOut.String(), test.says) || out.Len() > 0 {
+			t.Errorf("%v: exit %d: %s%s", test.args, code, out.String(), errOut.String())
 		}
 	}
 	var out, errOut bytes.Buffer
@@ -106,13 +123,52 @@ func TestLoadLost(t *testing.T) {
 		}
 	}()
 	var out, errOut bytes.Buffer
-	code := run(t.Context(), []string{"load", "--home", t.TempDir(), "--endpoints", listener.Addr().String(), "--mode", "open", "--rate",
-		"1000", "--via", "grpc", "--count", "20", "--duration", "0", "--warmup", "0", "--accounts", "4", "--drain", "20ms", "-o", "json"}, &out, &errOut)
+	code := run(t.Context(), []string{"load", "--home", t.TempDir(), "--endpoints", listener.Addr().String(), "--via", "grpc", "--mode", "open",
+		"--rate", "1000", "--count", "20", "--duration", "0", "--warmup", "0", "--accounts", "4", "--drain", "20ms", "-o", "json"}, &out, &errOut)
 	var r loadResult
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 		t.Fatalf("%v: %s%s", err, out.String(), errOut.String())
 	}
 	if code != exitLost.Code || r.Acknowledged != 20 || r.Lost != 20 || !strings.Contains(errOut.String(), "20 of 20") {
 		t.Errorf("exit %d: %+v: %s", code, r, errOut.String())
+	}
+}
+
+// busyNode is asked for an account and does not answer.
+type busyNode struct {
+	*fakeNode
+	asked chan struct{}
+}
+
+func (b busyNode) GetAccount(ctx context.Context, _ *cairnv1.GetAccountRequest) (*cairnv1.Account, error) {
+	b.asked <- struct{}{}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// Ctrl-C before the load has begun is no fault of a node's, and says so.
+func TestLoadStoppedEarly(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	busy, server := busyNode{newFakeNode(t), make(chan struct{}, 2)}, grpc.NewServer()
+	cairnv1.RegisterAccountServiceServer(server, busy)
+	cairnv1.RegisterNodeServiceServer(server, busy)
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(listener) }()
+	defer func() {
+		server.Stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { <-busy.asked; cancel() }()
+	var out, errOut bytes.Buffer
+	code := run(ctx, []string{"load", "--home", t.TempDir(), "--endpoints", listener.Addr().String(), "--accounts", "2"}, &out, &errOut)
+	if code != exitFailure.Code || !strings.Contains(errOut.String(), "before anything was submitted") || strings.Contains(errOut.String(), "is the node running") {
+		t.Errorf("exit %d: %s%s", code, out.String(), errOut.String())
 	}
 }

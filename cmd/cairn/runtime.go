@@ -11,6 +11,7 @@ import (
 // scheduler; with one for each CPU it queues behind whatever else the node does, with two it competes as a thread.
 func tuneRuntime() {
 	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.SetDefaultGOMAXPROCS() // so that a second call changes nothing
 		runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0))
 	}
 }

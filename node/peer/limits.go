@@ -30,6 +30,10 @@ const (
 	// maxPositions is the largest number of positions in a request for transactions, and of transactions in its answer.
 	// More are malformed, found before they are decoded.
 	maxPositions = consensus.MaxBlockTransactions
+	// payloadsPerSecond is how many requests for transactions of one peer are served in the long run, and at once; more are
+	// refused. Each of them reads a block, whatever it asks for. An honest peer asks once for each of our proposals.
+	payloadsPerSecond = 100
+
 	// maxPayloadBytes is the largest answer to a request for transactions: a whole payload, and six bytes around each. A
 	// larger one is refused like a frame.
 	maxPayloadBytes = consensus.MaxBlockBytes + 6*maxPositions

@@ -67,6 +67,9 @@ func (s server) FetchTransactions(ctx context.Context, in *peerv1.FetchTransacti
 		return nil, err
 	}
 	defer done()
+	if !from.ration.take(s.net.now()) {
+		return nil, status.Errorf(codes.ResourceExhausted, "more than %d requests for transactions in a second", payloadsPerSecond)
+	}
 	block, err := s.net.readPayloadRequest(in)
 	if err != nil {
 		return nil, err

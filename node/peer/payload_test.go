@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -183,6 +184,57 @@ func TestTransactionsRequestsAreChecked(t *testing.T) {
 }
 
 // TestFetchesShareABound: fetches of blocks and of transactions by one peer count together.
+// TestRequestsForTransactionsAreRationed: each reads a whole block, so a flood of small ones, one after the other, would
+// take the processor from the chain.
+func TestRequestsForTransactionsAreRationed(t *testing.T) {
+	c := newCluster(t, 2)
+	a, reads := c.members[0], 0
+	a.node.payload = func(consensus.Hash, []uint32, int) ([][]byte, error) {
+		reads++
+		return [][]byte{{1}}, nil
+	}
+	network, err := New(a.config, a.node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	network.now = func() time.Time { return now }
+	a.start(network)
+	client := peerv1.NewPeerServiceClient(c.intrude(1, 0).conn)
+	flood := func(n int) (served int) {
+		for range n {
+			_, err := client.FetchTransactions(t.Context(), &peerv1.FetchTransactionsRequest{
+				GenesisHash: c.committee.Domain.Genesis[:], BlockId: make([]byte, consensus.HashSize), Positions: []uint32{0},
+			})
+			switch status.Code(err) {
+			case codes.OK:
+				served++
+			case codes.ResourceExhausted:
+			default:
+				t.Fatal(err)
+			}
+		}
+		return served
+	}
+	if served := flood(payloadsPerSecond + 20); served != payloadsPerSecond || reads != served {
+		t.Errorf("%d served at once, %d blocks read", served, reads)
+	}
+	r := newRation(now)
+	for range payloadsPerSecond {
+		r.take(now)
+	}
+	for after, want := range map[time.Duration]int{0: 0, 9 * time.Millisecond: 0, 500 * time.Millisecond: 50, time.Hour: payloadsPerSecond} {
+		r := ration{at: r.at, left: r.left}
+		got := 0
+		for r.take(now.Add(after)) {
+			got++
+		}
+		if got != want {
+			t.Errorf("after %v %d more, want %d", after, got, want)
+		}
+	}
+}
+
 func TestFetchesShareABound(t *testing.T) {
 	c := newCluster(t, 2)
 	entered, release := make(chan struct{}, 16), make(chan struct{})

@@ -37,6 +37,7 @@ type remote struct {
 	queue   *queue
 	wake    [channelCount]chan struct{}     // a token ends the wait before the next attempt to connect
 	fetches chan struct{}                   // a token per fetch of theirs that is being served
+	ration  *ration                         // of their requests for transactions
 	bulk    atomic.Pointer[grpc.ClientConn] // for our fetches; nil while it is down
 	score   score
 	carried bodyCounter // transactions
@@ -53,7 +54,7 @@ type remote struct {
 }
 
 func newRemote(p Peer, now time.Time) *remote {
-	r := &remote{Peer: p, queue: newQueue(), fetches: make(chan struct{}, MaxFetches), since: now, untold: true}
+	r := &remote{Peer: p, queue: newQueue(), fetches: make(chan struct{}, MaxFetches), ration: newRation(now), since: now, untold: true}
 	for c := range r.wake {
 		r.wake[c] = make(chan struct{}, 1)
 	}

@@ -110,7 +110,8 @@ func (l *life) appear(ctx context.Context) error {
 }
 
 func unknownTransaction() *failure {
-	return fail(cairnv1.ErrorReason_TRANSACTION_NOT_FOUND, "this node knows no transaction with this id")
+	return fail(cairnv1.ErrorReason_TRANSACTION_NOT_FOUND,
+		"this node knows no transaction with this id; wait if it was posted to another node, else post it again")
 }
 
 // whilePending tells that the transaction is pending, and of each block that proposes it, until gone is closed.

@@ -70,7 +70,7 @@ func (t transactions) GetTransaction(ctx context.Context, req *cairnv1.GetTransa
 	case !errors.Is(err, storage.ErrNotFound):
 		return nil, err
 	case !known:
-		return nil, fail(cairnv1.ErrorReason_TRANSACTION_NOT_FOUND, "this node knows no transaction with this id")
+		return nil, unknownTransaction()
 	default:
 		if out, err = toHeld(req.GetId(), held); err != nil {
 			return nil, err
