@@ -1,29 +1,13 @@
 package mempool
 
-import (
-	"github.com/cairnchain/cairn/app"
-	"github.com/cairnchain/cairn/consensus"
-)
+import "github.com/cairnchain/cairn/consensus"
 
 // Cursor is a place in the timeline of ready transactions. 0 is its beginning. It holds as long as the Pool does.
 type Cursor uint64
 
-// After returns, in the order in which they became ready, what clients of this node have posted and is ready still,
-// from behind the cursor on, and where to go on. What came from peers is left out: they share it themselves.
-func (p *Pool) After(cursor Cursor, room Room) ([]app.Tx, Cursor) {
-	var out []app.Tx
-	next := p.eachAfter(cursor, func(e *entry) bool {
-		if len(out) == room.Transactions || len(out) > 0 && e.size() > room.Bytes {
-			return false
-		}
-		out = append(out, e.tx)
-		room.Bytes -= e.size()
-		return true
-	})
-	return out, next
-}
-
-// eachAfter visits what After is about until visit returns false, and returns where to go on: that one comes again.
+// eachAfter visits, in the order in which they became ready, what clients of this node have posted and is ready still,
+// from behind the cursor on, until visit returns false, and returns where to go on: that one comes again. What came from
+// peers is left out: they share it themselves.
 func (p *Pool) eachAfter(cursor Cursor, visit func(*entry) bool) Cursor {
 	p.mu.Lock()
 	defer p.mu.Unlock()
