@@ -58,7 +58,7 @@ func OpenNetwork(dir string) (*Network, error) {
 		return nil, fmt.Errorf("%w: %s cannot be read: %w", ErrNoHome, path, err)
 	}
 	for _, name := range n.Nodes {
-		if !filepath.IsLocal(name) || strings.ContainsRune(name, filepath.Separator) {
+		if name == "." || !filepath.IsLocal(name) || strings.ContainsRune(name, filepath.Separator) {
 			return nil, fmt.Errorf("%w: %s: %q is no name of a home", ErrNoHome, path, name)
 		}
 	}

@@ -386,7 +386,9 @@ func TestHomeErrorsSayWhatToDo(t *testing.T) {
 func FuzzNetworkFile(f *testing.F) {
 	f.Add([]byte(`{"kind":"devnet","chainId":"c","nodes":["node0","node1"]}`))
 	f.Add([]byte(`{"nodes":["../x"]}`))
-	f.Add([]byte(`{"nodes":["/x",".",""]}`))
+	for _, name := range []string{"/x", "x/..", ".", "..", ""} {
+		f.Add([]byte(`{"nodes":["` + name + `"]}`))
+	}
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if err := os.WriteFile(filepath.Join(dir, networkFile), raw, 0o600); err != nil {
