@@ -41,6 +41,22 @@ type Client struct {
 // unless the host is this machine. The options come behind those that the endpoint implies and prevail over them, such
 // as other transport credentials.
 func Dial(endpoint string, opts ...grpc.DialOption) (*Client, error) {
+	conn, err := Connect(endpoint, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return New(conn), nil
+}
+
+// CheckEndpoint says what is wrong with an endpoint of Dial, nil: nothing.
+func CheckEndpoint(endpoint string) error {
+	_, _, err := parseEndpoint(endpoint)
+	return err
+}
+
+// Connect makes the connection of Dial alone, for whoever speaks the API by itself. It belongs to the caller, who closes
+// it.
+func Connect(endpoint string, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	target, secure, err := parseEndpoint(endpoint)
 	if err != nil {
 		return nil, err
@@ -57,7 +73,7 @@ func Dial(endpoint string, opts ...grpc.DialOption) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("endpoint %q: %w", endpoint, err)
 	}
-	return New(conn), nil
+	return conn, nil
 }
 
 // New makes a client of a connection, which Close of the client closes.

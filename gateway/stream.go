@@ -117,7 +117,7 @@ type streamMessage interface{ proto.Message }
 func isHeartbeat(message streamMessage) bool {
 	switch m := message.(type) {
 	case *cairnv1.StreamCommitsResponse:
-		return m.GetBlock() == nil
+		return m.Height == nil
 	case *cairnv1.StreamTransactionResponse:
 		return m.State == nil
 	}

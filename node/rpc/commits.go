@@ -26,7 +26,7 @@ func (b blocks) StreamCommits(req *cairnv1.StreamCommitsRequest, stream grpc.Ser
 	}
 	f := &follower{
 		guard: newGuard[cairnv1.StreamCommitsResponse](b.Server, stream),
-		parts: parts{req.GetIncludeTransactions(), req.GetIncludeOutcomes()},
+		parts: parts{req.GetIncludeTransactions(), req.GetIncludeOutcomes(), req.GetCanonical()},
 	}
 	f.next.Store(uint64(next))
 	if err := f.run(f.follow); err != nil {
@@ -65,8 +65,8 @@ type follower struct {
 	next  atomic.Uint64 // the height behind the last one that was sent
 }
 
-// parts are what a stream wants of each block beside its header.
-type parts struct{ transactions, outcomes bool }
+// parts are what a stream wants of each block beside its header; canonical: its bytes in place of that.
+type parts struct{ transactions, outcomes, canonical bool }
 
 // follow sends what is committed, then waits for more, until the context ends or a send fails.
 func (f *follower) follow(ctx context.Context) error {
@@ -131,12 +131,11 @@ func (s *Server) commitAt(h consensus.Height, want parts) (*cairnv1.StreamCommit
 		if err != nil {
 			return nil, err
 		}
-		block, err := s.toBlock(record, want.transactions)
-		if err != nil {
+		out := &cairnv1.StreamCommitsResponse{Height: proto.Uint64(uint64(h)), ResumeToken: s.resumeToken(h + 1)}
+		if want.canonical {
+			out.Canonical = toCanonical(record)
+		} else if out.Block, err = s.toBlock(record, want.transactions); err != nil {
 			return nil, err
-		}
-		out := &cairnv1.StreamCommitsResponse{
-			Height: proto.Uint64(uint64(h)), Block: block, ResumeToken: s.resumeToken(h + 1),
 		}
 		if want.outcomes {
 			out.Outcomes = toOutcomes(record.Receipts)

@@ -61,6 +61,15 @@ func (s *Server) toBlock(record storage.Record, full bool) (*cairnv1.Block, erro
 	return out, nil
 }
 
+// toCanonical makes what proves a block to whoever has the chain's genesis.
+func toCanonical(record storage.Record) *cairnv1.CanonicalCommit {
+	out := &cairnv1.CanonicalCommit{Certificate: record.QC.Encode(), Proof: record.Proof.Encode()}
+	if record.Block != nil {
+		out.Block = record.Block.Encode()
+	}
+	return out
+}
+
 // failedLeaders names the validators of a header's bitmap, in the order of their ids.
 func (s *Server) failedLeaders(bitmap []byte) (ids []string) {
 	for i := range s.genesis.Validators.Len() {

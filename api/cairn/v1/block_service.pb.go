@@ -358,8 +358,12 @@ type StreamCommitsRequest struct {
 	// Send with each block the outcomes of its transactions: `StreamCommitsResponse.outcomes`. A client that knows its
 	// transactions by their ids follows them so at a small part of the cost.
 	IncludeOutcomes bool `protobuf:"varint,4,opt,name=include_outcomes,json=includeOutcomes,proto3" json:"include_outcomes,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Send each block as the bytes that its id and its certificates are about, in `StreamCommitsResponse.canonical`, and
+	// leave `block` out: all that it takes to verify the chain, and to execute it, without trust in this node. So do
+	// listeners follow their upstreams.
+	Canonical     bool `protobuf:"varint,5,opt,name=canonical,proto3" json:"canonical,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StreamCommitsRequest) Reset() {
@@ -420,17 +424,26 @@ func (x *StreamCommitsRequest) GetIncludeOutcomes() bool {
 	return false
 }
 
+func (x *StreamCommitsRequest) GetCanonical() bool {
+	if x != nil {
+		return x.Canonical
+	}
+	return false
+}
+
 // One committed block, or a heartbeat: then only `resume_token` is set.
 type StreamCommitsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The height of `block`.
+	// The height of the block. Absent in a heartbeat.
 	Height *uint64 `protobuf:"varint,1,opt,name=height,proto3,oneof" json:"height,omitempty"`
-	// The block.
+	// The block; absent if the request asks for `canonical`.
 	Block *Block `protobuf:"bytes,2,opt,name=block,proto3" json:"block,omitempty"`
 	// Resumes the stream behind this message. Opaque; always set.
 	ResumeToken string `protobuf:"bytes,3,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
 	// What became of the transactions of the block; only if the request asks for it.
-	Outcomes      *BlockOutcomes `protobuf:"bytes,4,opt,name=outcomes,proto3" json:"outcomes,omitempty"`
+	Outcomes *BlockOutcomes `protobuf:"bytes,4,opt,name=outcomes,proto3" json:"outcomes,omitempty"`
+	// The block as bytes; only if the request asks for it.
+	Canonical     *CanonicalCommit `protobuf:"bytes,5,opt,name=canonical,proto3" json:"canonical,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -493,6 +506,77 @@ func (x *StreamCommitsResponse) GetOutcomes() *BlockOutcomes {
 	return nil
 }
 
+func (x *StreamCommitsResponse) GetCanonical() *CanonicalCommit {
+	if x != nil {
+		return x.Canonical
+	}
+	return nil
+}
+
+// A committed block with what proves that it is committed, each in the canonical encoding of the protocol.
+type CanonicalCommit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The block: its header, the certificate of its parent, and its transactions as carried. Empty for genesis.
+	Block []byte `protobuf:"bytes,1,opt,name=block,proto3" json:"block,omitempty"`
+	// The certificate of this block, or, where that is not kept, `proof`.
+	Certificate []byte `protobuf:"bytes,2,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	// A commit proof: the block that it commits is this one or a descendant of it.
+	Proof         []byte `protobuf:"bytes,3,opt,name=proof,proto3" json:"proof,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CanonicalCommit) Reset() {
+	*x = CanonicalCommit{}
+	mi := &file_cairn_v1_block_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CanonicalCommit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CanonicalCommit) ProtoMessage() {}
+
+func (x *CanonicalCommit) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_v1_block_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CanonicalCommit.ProtoReflect.Descriptor instead.
+func (*CanonicalCommit) Descriptor() ([]byte, []int) {
+	return file_cairn_v1_block_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *CanonicalCommit) GetBlock() []byte {
+	if x != nil {
+		return x.Block
+	}
+	return nil
+}
+
+func (x *CanonicalCommit) GetCertificate() []byte {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+func (x *CanonicalCommit) GetProof() []byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
 // The transactions of a block in brief.
 type BlockOutcomes struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -504,7 +588,7 @@ type BlockOutcomes struct {
 
 func (x *BlockOutcomes) Reset() {
 	*x = BlockOutcomes{}
-	mi := &file_cairn_v1_block_service_proto_msgTypes[6]
+	mi := &file_cairn_v1_block_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -516,7 +600,7 @@ func (x *BlockOutcomes) String() string {
 func (*BlockOutcomes) ProtoMessage() {}
 
 func (x *BlockOutcomes) ProtoReflect() protoreflect.Message {
-	mi := &file_cairn_v1_block_service_proto_msgTypes[6]
+	mi := &file_cairn_v1_block_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -529,7 +613,7 @@ func (x *BlockOutcomes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockOutcomes.ProtoReflect.Descriptor instead.
 func (*BlockOutcomes) Descriptor() ([]byte, []int) {
-	return file_cairn_v1_block_service_proto_rawDescGZIP(), []int{6}
+	return file_cairn_v1_block_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *BlockOutcomes) GetTransactions() []*TransactionOutcome {
@@ -554,7 +638,7 @@ type TransactionOutcome struct {
 
 func (x *TransactionOutcome) Reset() {
 	*x = TransactionOutcome{}
-	mi := &file_cairn_v1_block_service_proto_msgTypes[7]
+	mi := &file_cairn_v1_block_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -566,7 +650,7 @@ func (x *TransactionOutcome) String() string {
 func (*TransactionOutcome) ProtoMessage() {}
 
 func (x *TransactionOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_cairn_v1_block_service_proto_msgTypes[7]
+	mi := &file_cairn_v1_block_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -579,7 +663,7 @@ func (x *TransactionOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransactionOutcome.ProtoReflect.Descriptor instead.
 func (*TransactionOutcome) Descriptor() ([]byte, []int) {
-	return file_cairn_v1_block_service_proto_rawDescGZIP(), []int{7}
+	return file_cairn_v1_block_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *TransactionOutcome) GetId() string {
@@ -631,20 +715,26 @@ const file_cairn_v1_block_service_proto_rawDesc = "" +
 	"\n" +
 	"min_height\x18\x03 \x01(\x04R\tminHeightB\n" +
 	"\n" +
-	"\bselector\"\xcd\x01\n" +
+	"\bselector\"\xeb\x01\n" +
 	"\x14StreamCommitsRequest\x12$\n" +
 	"\vfrom_height\x18\x01 \x01(\x04H\x00R\n" +
 	"fromHeight\x88\x01\x01\x12!\n" +
 	"\fresume_token\x18\x02 \x01(\tR\vresumeToken\x121\n" +
 	"\x14include_transactions\x18\x03 \x01(\bR\x13includeTransactions\x12)\n" +
-	"\x10include_outcomes\x18\x04 \x01(\bR\x0fincludeOutcomesB\x0e\n" +
-	"\f_from_height\"\xbe\x01\n" +
+	"\x10include_outcomes\x18\x04 \x01(\bR\x0fincludeOutcomes\x12\x1c\n" +
+	"\tcanonical\x18\x05 \x01(\bR\tcanonicalB\x0e\n" +
+	"\f_from_height\"\xf7\x01\n" +
 	"\x15StreamCommitsResponse\x12\x1b\n" +
 	"\x06height\x18\x01 \x01(\x04H\x00R\x06height\x88\x01\x01\x12%\n" +
 	"\x05block\x18\x02 \x01(\v2\x0f.cairn.v1.BlockR\x05block\x12!\n" +
 	"\fresume_token\x18\x03 \x01(\tR\vresumeToken\x123\n" +
-	"\boutcomes\x18\x04 \x01(\v2\x17.cairn.v1.BlockOutcomesR\boutcomesB\t\n" +
-	"\a_height\"Q\n" +
+	"\boutcomes\x18\x04 \x01(\v2\x17.cairn.v1.BlockOutcomesR\boutcomes\x127\n" +
+	"\tcanonical\x18\x05 \x01(\v2\x19.cairn.v1.CanonicalCommitR\tcanonicalB\t\n" +
+	"\a_height\"_\n" +
+	"\x0fCanonicalCommit\x12\x14\n" +
+	"\x05block\x18\x01 \x01(\fR\x05block\x12 \n" +
+	"\vcertificate\x18\x02 \x01(\fR\vcertificate\x12\x14\n" +
+	"\x05proof\x18\x03 \x01(\fR\x05proof\"Q\n" +
 	"\rBlockOutcomes\x12@\n" +
 	"\ftransactions\x18\x01 \x03(\v2\x1c.cairn.v1.TransactionOutcomeR\ftransactions\"v\n" +
 	"\x12TransactionOutcome\x12\x0e\n" +
@@ -672,7 +762,7 @@ func file_cairn_v1_block_service_proto_rawDescGZIP() []byte {
 	return file_cairn_v1_block_service_proto_rawDescData
 }
 
-var file_cairn_v1_block_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_cairn_v1_block_service_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_cairn_v1_block_service_proto_goTypes = []any{
 	(*GetBlockRequest)(nil),             // 0: cairn.v1.GetBlockRequest
 	(*ListBlocksRequest)(nil),           // 1: cairn.v1.ListBlocksRequest
@@ -680,31 +770,33 @@ var file_cairn_v1_block_service_proto_goTypes = []any{
 	(*GetQuorumCertificateRequest)(nil), // 3: cairn.v1.GetQuorumCertificateRequest
 	(*StreamCommitsRequest)(nil),        // 4: cairn.v1.StreamCommitsRequest
 	(*StreamCommitsResponse)(nil),       // 5: cairn.v1.StreamCommitsResponse
-	(*BlockOutcomes)(nil),               // 6: cairn.v1.BlockOutcomes
-	(*TransactionOutcome)(nil),          // 7: cairn.v1.TransactionOutcome
-	(*Block)(nil),                       // 8: cairn.v1.Block
-	(ReceiptCode_Value)(0),              // 9: cairn.v1.ReceiptCode.Value
-	(*QuorumCertificate)(nil),           // 10: cairn.v1.QuorumCertificate
+	(*CanonicalCommit)(nil),             // 6: cairn.v1.CanonicalCommit
+	(*BlockOutcomes)(nil),               // 7: cairn.v1.BlockOutcomes
+	(*TransactionOutcome)(nil),          // 8: cairn.v1.TransactionOutcome
+	(*Block)(nil),                       // 9: cairn.v1.Block
+	(ReceiptCode_Value)(0),              // 10: cairn.v1.ReceiptCode.Value
+	(*QuorumCertificate)(nil),           // 11: cairn.v1.QuorumCertificate
 }
 var file_cairn_v1_block_service_proto_depIdxs = []int32{
-	8,  // 0: cairn.v1.ListBlocksResponse.blocks:type_name -> cairn.v1.Block
-	8,  // 1: cairn.v1.StreamCommitsResponse.block:type_name -> cairn.v1.Block
-	6,  // 2: cairn.v1.StreamCommitsResponse.outcomes:type_name -> cairn.v1.BlockOutcomes
-	7,  // 3: cairn.v1.BlockOutcomes.transactions:type_name -> cairn.v1.TransactionOutcome
-	9,  // 4: cairn.v1.TransactionOutcome.code:type_name -> cairn.v1.ReceiptCode.Value
-	0,  // 5: cairn.v1.BlockService.GetBlock:input_type -> cairn.v1.GetBlockRequest
-	1,  // 6: cairn.v1.BlockService.ListBlocks:input_type -> cairn.v1.ListBlocksRequest
-	3,  // 7: cairn.v1.BlockService.GetQuorumCertificate:input_type -> cairn.v1.GetQuorumCertificateRequest
-	4,  // 8: cairn.v1.BlockService.StreamCommits:input_type -> cairn.v1.StreamCommitsRequest
-	8,  // 9: cairn.v1.BlockService.GetBlock:output_type -> cairn.v1.Block
-	2,  // 10: cairn.v1.BlockService.ListBlocks:output_type -> cairn.v1.ListBlocksResponse
-	10, // 11: cairn.v1.BlockService.GetQuorumCertificate:output_type -> cairn.v1.QuorumCertificate
-	5,  // 12: cairn.v1.BlockService.StreamCommits:output_type -> cairn.v1.StreamCommitsResponse
-	9,  // [9:13] is the sub-list for method output_type
-	5,  // [5:9] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	9,  // 0: cairn.v1.ListBlocksResponse.blocks:type_name -> cairn.v1.Block
+	9,  // 1: cairn.v1.StreamCommitsResponse.block:type_name -> cairn.v1.Block
+	7,  // 2: cairn.v1.StreamCommitsResponse.outcomes:type_name -> cairn.v1.BlockOutcomes
+	6,  // 3: cairn.v1.StreamCommitsResponse.canonical:type_name -> cairn.v1.CanonicalCommit
+	8,  // 4: cairn.v1.BlockOutcomes.transactions:type_name -> cairn.v1.TransactionOutcome
+	10, // 5: cairn.v1.TransactionOutcome.code:type_name -> cairn.v1.ReceiptCode.Value
+	0,  // 6: cairn.v1.BlockService.GetBlock:input_type -> cairn.v1.GetBlockRequest
+	1,  // 7: cairn.v1.BlockService.ListBlocks:input_type -> cairn.v1.ListBlocksRequest
+	3,  // 8: cairn.v1.BlockService.GetQuorumCertificate:input_type -> cairn.v1.GetQuorumCertificateRequest
+	4,  // 9: cairn.v1.BlockService.StreamCommits:input_type -> cairn.v1.StreamCommitsRequest
+	9,  // 10: cairn.v1.BlockService.GetBlock:output_type -> cairn.v1.Block
+	2,  // 11: cairn.v1.BlockService.ListBlocks:output_type -> cairn.v1.ListBlocksResponse
+	11, // 12: cairn.v1.BlockService.GetQuorumCertificate:output_type -> cairn.v1.QuorumCertificate
+	5,  // 13: cairn.v1.BlockService.StreamCommits:output_type -> cairn.v1.StreamCommitsResponse
+	10, // [10:14] is the sub-list for method output_type
+	6,  // [6:10] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_cairn_v1_block_service_proto_init() }
@@ -730,7 +822,7 @@ func file_cairn_v1_block_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cairn_v1_block_service_proto_rawDesc), len(file_cairn_v1_block_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

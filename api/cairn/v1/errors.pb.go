@@ -99,7 +99,7 @@ const (
 	ErrorReason_STREAM_TOO_SLOW ErrorReason_Value = 33
 	// The node is stopping; another one will answer. At the end of a stream metadata: `resumeToken`, `resumeHeight`.
 	ErrorReason_SHUTTING_DOWN ErrorReason_Value = 34
-	// The gateway cannot reach its node.
+	// The gateway cannot reach its node, or a listener none of its upstreams.
 	ErrorReason_NODE_UNREACHABLE ErrorReason_Value = 35
 	// The caller's deadline passed, or it went away.
 	ErrorReason_CANCELLED ErrorReason_Value = 36
