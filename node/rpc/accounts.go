@@ -21,6 +21,9 @@ func (a accounts) GetAccount(ctx context.Context, req *cairnv1.GetAccountRequest
 		return nil, err
 	}
 	pending, _ := a.pool.PendingSequence(req.GetAddress())
+	if a.isListener() {
+		pending = max(pending, a.pendingSequence(ctx, req.GetAddress()))
+	}
 	r, err := a.reading(ctx, req.GetMinHeight())
 	if err != nil {
 		return nil, err

@@ -152,9 +152,14 @@ func (b blocks) GetQuorumCertificate(ctx context.Context, req *cairnv1.GetQuorum
 	return out, nil
 }
 
-// highQC is that of the engine, which may know a newer one than is stored.
+// highQC is that of the engine or of the following, which may know a newer one than is stored.
 func (s *Server) highQC() *consensus.QC {
 	stored := s.store.HighQC()
+	if s.isListener() {
+		if qc := s.cfg.Upstream.Status().HighQC; qc != nil && qc.Round() > stored.Round() {
+			return qc
+		}
+	}
 	if status := s.cfg.Status(); status != nil && status.HighQC != nil && status.HighQC.Round() > stored.Round() {
 		return status.HighQC
 	}

@@ -30,6 +30,11 @@ func (s *Server) condition() condition {
 	if s.isStopping() {
 		c.reasons = append(c.reasons, "the node is stopping")
 	}
+	if s.isListener() {
+		c.reasons = append(c.reasons, s.notFollowing()...)
+		c.ready = len(c.reasons) == 0
+		return c
+	}
 	if status == nil {
 		c.reasons = append(c.reasons, "the node is starting")
 		return c
@@ -52,6 +57,21 @@ func (s *Server) condition() condition {
 	}
 	c.ready = len(c.reasons) == 0
 	return c
+}
+
+// notFollowing says why a listener is not fit to serve.
+func (s *Server) notFollowing() (reasons []string) {
+	f, height := s.cfg.Upstream.Status(), s.store.Tip().Height
+	if f.Upstream == "" {
+		reasons = append(reasons, "no upstream can be followed at present")
+	}
+	if f.Unchecked > 0 {
+		reasons = append(reasons, fmt.Sprintf("below the trusted checkpoint: at height %d of %d", height, f.Unchecked))
+	}
+	if f.IsBehind(height) {
+		reasons = append(reasons, fmt.Sprintf("catching up: at height %d of %d", height, f.Target))
+	}
+	return reasons
 }
 
 // disconnected says that the node and those it is connected with are no quorum, if so.

@@ -88,8 +88,9 @@ type failure struct {
 	message  string
 	metadata map[string]string
 	fields   []violation
-	retry    time.Duration // 0: the rule's
-	cause    error         // of an INTERNAL one: for the node's log, never for the client
+	retry    time.Duration  // 0: the rule's
+	cause    error          // of an INTERNAL one: for the node's log, never for the client
+	passed   *status.Status // what an upstream answered, in place of all this; nil: nothing
 }
 
 // violation names a field as JSON does, and what is wrong with it.
@@ -157,6 +158,9 @@ func (f *failure) retryAfter() time.Duration {
 
 // GRPCStatus is how grpc-go makes a status of the error.
 func (f *failure) GRPCStatus() *status.Status {
+	if f.passed != nil {
+		return f.passed
+	}
 	r := table[f.reason]
 	code, retry := r.code, f.retryAfter()
 	if f.other {

@@ -29,6 +29,9 @@ func (t transactions) StreamTransaction(req *cairnv1.StreamTransactionRequest, s
 	l := &life{
 		guard: newGuard[cairnv1.StreamTransactionResponse](t.Server, stream), begin: stream.SendHeader, id: id, patience: patience,
 	}
+	if t.isListener() {
+		return l.run(l.followUpstream)
+	}
 	return l.run(l.follow)
 }
 

@@ -74,6 +74,9 @@ func (n nodeInfo) GetStatus(context.Context, *cairnv1.GetStatusRequest) (*cairnv
 	if last := n.progress.lastCommit(); !last.IsZero() {
 		out.LastCommitTime = last.UnixMilli()
 	}
+	if n.isListener() {
+		out.HighQcRound = uint64(n.highQC().Round())
+	}
 	if status := n.cfg.Status(); status != nil {
 		out.Round = uint64(status.Round)
 		out.Leader = status.Leader.String()
@@ -98,6 +101,9 @@ func (n nodeInfo) GetSyncStatus(context.Context, *cairnv1.GetSyncStatusRequest) 
 			target = status.Fetching
 		}
 		out.Synced = !n.isBehind(n.target(status))
+	}
+	if n.isListener() {
+		out.Synced = !n.cfg.Upstream.Status().IsBehind(tip.Height)
 	}
 	out.TargetHeight, out.TargetRound = uint64(target.Height), uint64(target.Round)
 	for _, p := range n.cfg.Peers() {

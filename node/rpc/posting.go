@@ -57,7 +57,7 @@ func (p *poster) answer(ctx context.Context) error {
 			}
 			return err
 		}
-		outcomes, err := p.outcomes(txs)
+		outcomes, err := p.outcomes(ctx, txs)
 		if err != nil {
 			return err
 		}
@@ -68,9 +68,9 @@ func (p *poster) answer(ctx context.Context) error {
 	}
 }
 
-func (p *poster) outcomes(txs []*cairnv1.SignedTransaction) ([]*cairnv1.SubmissionOutcome, error) {
+func (p *poster) outcomes(ctx context.Context, txs []*cairnv1.SignedTransaction) ([]*cairnv1.SubmissionOutcome, error) {
 	if !p.server.isStopping() {
-		return p.server.offerAll(p.client, txs)
+		return p.server.offerAll(ctx, p.client, txs)
 	}
 	out := newOutcomes(len(txs))
 	for _, one := range out {

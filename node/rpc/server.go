@@ -46,6 +46,9 @@ type Config struct {
 	// Peers returns how the node stands with each of the other validators. Nil: it has none.
 	Peers func() []PeerStatus
 
+	// Upstream makes this the server of a listener. Nil: submissions go to Pool, and Status tells how the node fares.
+	Upstream *Upstream
+
 	Name    string                // of the node, as its operator chose it
 	Version string                // of the software
 	Self    consensus.ValidatorID // zero: none

@@ -21,7 +21,7 @@ func (t transactions) SubmitTransactions(ctx context.Context, req *cairnv1.Submi
 	if err := checkCount(req.GetTransactions()); err != nil {
 		return nil, err
 	}
-	outcomes, err := t.offerAll(t.clientOf(ctx), req.GetTransactions())
+	outcomes, err := t.offerAll(ctx, t.clientOf(ctx), req.GetTransactions())
 	if err != nil {
 		return nil, err
 	}
@@ -36,13 +36,16 @@ func checkCount(txs []*cairnv1.SignedTransaction) error {
 	return nil
 }
 
-// offerAll hands transactions of a client to the pool, in this order and together: an outcome for each. An error is a
-// failure of storage.
-func (s *Server) offerAll(client string, in []*cairnv1.SignedTransaction) ([]*cairnv1.SubmissionOutcome, error) {
+// offerAll hands transactions of a client to the pool, or to an upstream, in this order and together: an outcome for each.
+// An error is a failure of storage, or ctx's.
+func (s *Server) offerAll(ctx context.Context, client string, in []*cairnv1.SignedTransaction) ([]*cairnv1.SubmissionOutcome, error) {
 	out := newOutcomes(len(in))
 	got, retry := s.submits.takeSome(client, len(in))
 	for i := got; i < len(in); i++ {
 		s.outcomeOf(out[i], fate{}, rateLimited(retry+s.submits.period(float64(i-got))))
+	}
+	if s.isListener() {
+		return out, s.forwardAll(ctx, in[:got], out[:got])
 	}
 	parsed, txs := make([]ledger.Transaction, 0, got), make([]app.Tx, 0, got)
 	at := make([]int, 0, got)

@@ -244,7 +244,7 @@ func TestSubmissionsThatCameTooLate(t *testing.T) {
 	f := start(t)
 	p := &poster{guard: newGuard[cairnv1.StreamSubmissionsResponse](f.server, nil)}
 	f.server.Shutdown()
-	outcomes, err := p.outcomes(wires(f.transfer(0, 0), f.transfer(0, 1)))
+	outcomes, err := p.outcomes(t.Context(), wires(f.transfer(0, 0), f.transfer(0, 1)))
 	if err != nil || len(outcomes) != 2 || outcomes[1].GetError().GetReason() != cairnv1.ErrorReason_SHUTTING_DOWN || f.pool.Stats().Transactions != 0 {
 		t.Errorf("%v, %v", outcomes, err)
 	}
@@ -338,7 +338,7 @@ func BenchmarkSubmitTransactions(b *testing.B) {
 		}
 	}
 	raw := must(proto.Marshal(&cairnv1.StreamSubmissionsRequest{Transactions: list}))
-	if _, err := f.server.offerAll("client", list); err != nil {
+	if _, err := f.server.offerAll(b.Context(), "client", list); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
@@ -351,7 +351,7 @@ func BenchmarkSubmitTransactions(b *testing.B) {
 		if err := f.server.check(&m); err != nil {
 			b.Fatal(err)
 		}
-		outcomes, err := f.server.offerAll("client", m.GetTransactions())
+		outcomes, err := f.server.offerAll(b.Context(), "client", m.GetTransactions())
 		if err != nil {
 			b.Fatal(err)
 		}

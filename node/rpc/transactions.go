@@ -34,12 +34,19 @@ func (t transactions) SubmitTransaction(ctx context.Context, req *cairnv1.Submit
 	if err != nil {
 		return nil, err
 	}
-	fate, err := t.offer(tx)
+	var fate fate
+	if t.isListener() {
+		fate, err = t.forward(ctx, tx, req.GetTransaction(), wait)
+	} else {
+		fate, err = t.offer(tx)
+	}
 	if err != nil {
 		return nil, t.refuse(blame(err, tx))
 	}
-	if fate, err = t.await(ctx, fate, wait); err != nil {
-		return nil, err
+	if !t.isListener() {
+		if fate, err = t.await(ctx, fate, wait); err != nil {
+			return nil, err
+		}
 	}
 	return &cairnv1.SubmitTransactionResponse{
 		Id: fate.id.String(), State: fate.state, Receipt: fate.receipt, Rejection: fate.rejection,
@@ -69,6 +76,10 @@ func (t transactions) GetTransaction(ctx context.Context, req *cairnv1.GetTransa
 		}
 	case !errors.Is(err, storage.ErrNotFound):
 		return nil, err
+	case !known && t.isListener():
+		if out, err = t.pendingUpstream(ctx, id, forwardPatience); err != nil {
+			return nil, err
+		}
 	case !known:
 		return nil, unknownTransaction()
 	default:
@@ -122,7 +133,7 @@ func parseTransaction(in *cairnv1.SignedTransaction) (ledger.Transaction, error)
 // blame names the field of the request to which a refusal belongs, when the transaction itself is not as it should be.
 func blame(err error, tx ledger.Transaction) error {
 	var f *failure
-	if !errors.As(err, &f) || len(f.fields) > 0 {
+	if !errors.As(err, &f) || len(f.fields) > 0 || f.passed != nil {
 		return err
 	}
 	switch app.Reason(f.reason.String()) {
