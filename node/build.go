@@ -39,9 +39,8 @@ func (n *Node) openFolder() error {
 		return err
 	}
 	n.key, n.self = key.Private(), key.ID()
-	if !n.genesis.Validators.Contains(n.self) {
-		return fmt.Errorf("%w: the key in %s is of no validator of chain %s; use the home that was made for this chain", ErrForeignKey,
-			n.opts.Home.ValidatorKeyFile(), n.genesis.ChainID)
+	if err := n.checkRole(); err != nil {
+		return err
 	}
 	release, err := storage.LockFolder(string(n.opts.Home))
 	if err != nil {
@@ -66,15 +65,8 @@ func (n *Node) openStorage() error {
 	if err != nil {
 		return fmt.Errorf("%w: app: %w", ErrGenesis, err)
 	}
-	n.safety, err = storage.OpenSafetyRecord(n.opts.Home.SafetyDir(), storage.RecordIdentity{
-		ChainID: n.genesis.ChainID, Genesis: n.genesis.Hash(), Key: n.key.Public(),
-	})
-	if err != nil {
+	if err := n.openSafety(); err != nil {
 		return err
-	}
-	n.onClose(n.safety.Close)
-	if why := n.safety.Repaired(); why != nil {
-		n.log.Warn("one copy of the safety record is repaired from the other; ordinary after a crash, otherwise watch this disk", "error", why)
 	}
 	kv, err := storage.OpenLevelDB(n.opts.Home.DataDir())
 	if err != nil {
@@ -91,6 +83,24 @@ func (n *Node) openStorage() error {
 		},
 		App: n.app, State: n.store.State, Now: time.Now, BlockTime: n.store.Tip().Timestamp,
 	})
+	return nil
+}
+
+// openSafety opens the safety record, which a listener has none of: it signs nothing.
+func (n *Node) openSafety() (err error) {
+	if n.IsListener() {
+		return nil
+	}
+	n.safety, err = storage.OpenSafetyRecord(n.opts.Home.SafetyDir(), storage.RecordIdentity{
+		ChainID: n.genesis.ChainID, Genesis: n.genesis.Hash(), Key: n.key.Public(),
+	})
+	if err != nil {
+		return err
+	}
+	n.onClose(n.safety.Close)
+	if why := n.safety.Repaired(); why != nil {
+		n.log.Warn("one copy of the safety record is repaired from the other; ordinary after a crash, otherwise watch this disk", "error", why)
+	}
 	return nil
 }
 
@@ -114,6 +124,17 @@ func (n *Node) openTelemetry() error {
 	}
 	n.telemetry = t
 	return errors.Join(t.RegisterMempool(n.pool.Stats), t.RegisterStore(func() consensus.Height { return n.store.Tip().Height }))
+}
+
+// openChain makes what new blocks come by.
+func (n *Node) openChain() error {
+	if n.IsListener() {
+		return n.openFollower()
+	}
+	if err := n.openNetwork(); err != nil {
+		return err
+	}
+	return n.openEngine()
 }
 
 // openNetwork makes the validator network from genesis, which has the keys, and the settings, which have the addresses.

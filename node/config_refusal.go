@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 
+	"github.com/cairnchain/cairn/node/follow"
 	"github.com/cairnchain/cairn/node/keys"
 	"github.com/cairnchain/cairn/storage"
 )
@@ -24,6 +25,7 @@ const (
 	RefusedSettings   Refusal = "settings"
 	RefusedGenesis    Refusal = "genesis"
 	RefusedKey        Refusal = "key file"
+	RefusedDistrust   Refusal = "the chain cannot be trusted"
 )
 
 // RefusalOf says which refusal an error is. keys.ErrNotFound alone is none: to a client it is an ordinary answer.
@@ -37,6 +39,7 @@ func RefusalOf(err error) Refusal {
 		{storage.ErrSafetyDamaged, RefusedDamaged},
 		{storage.ErrSafetyWrongKey, RefusedWrongKey},
 		{ErrForeignKey, RefusedKey},
+		{follow.ErrStopped, RefusedDistrust},
 		{storage.ErrSafetyWrongChain, RefusedWrongChain},
 		{storage.ErrWrongChain, RefusedWrongChain},
 		{storage.ErrSafetyNewerSchema, RefusedNewer},

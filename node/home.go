@@ -106,10 +106,12 @@ type HomeOptions struct {
 	Faucet     *keys.Key       // nil: the node has no faucet
 	Passphrase keys.Passphrase // under which the keys are encrypted; none: they stand there plain, for devnets
 	Settings   Settings
+	Listener   bool // the key is of no validator: the home gets no safety record, for nothing is signed
 }
 
 // InitHome makes the home of a validator in dir, which must not exist or be empty: settings, genesis, key, and with the
-// key the safety record (it is never made later, for a key without its record may have signed already).
+// key the safety record (it is never made later, for a key without its record may have signed already). Of a listener it
+// makes the same but for that record.
 func InitHome(dir string, opts HomeOptions) (Home, error) {
 	h := Home(dir)
 	genesis, err := opts.Genesis.Genesis()
@@ -122,12 +124,10 @@ func InitHome(dir string, opts HomeOptions) (Home, error) {
 	if err := makeEmptyDir(dir); err != nil {
 		return "", err
 	}
-	if err := os.Mkdir(h.SafetyDir(), 0o700); err != nil {
-		return "", err
-	}
-	identity := storage.RecordIdentity{ChainID: genesis.ChainID, Genesis: genesis.Hash(), Key: opts.Key.Public()}
-	if err := storage.CreateSafetyRecord(h.SafetyDir(), identity, safety.Initial(consensus.FirstEpoch)); err != nil {
-		return "", err
+	if !opts.Listener {
+		if err := h.initSafety(genesis, opts.Key); err != nil {
+			return "", err
+		}
 	}
 	if err := newfile.Create(h.SettingsFile(), []byte(opts.Settings.YAML()), 0o644); err != nil {
 		return "", err
@@ -142,6 +142,14 @@ func InitHome(dir string, opts HomeOptions) (Home, error) {
 	}
 	// The key comes last: a home that has one is whole.
 	return h, createKey(h.ValidatorKeyFile(), opts.Key, opts.Passphrase)
+}
+
+func (h Home) initSafety(genesis *consensus.Genesis, key keys.Key) error {
+	if err := os.Mkdir(h.SafetyDir(), 0o700); err != nil {
+		return err
+	}
+	identity := storage.RecordIdentity{ChainID: genesis.ChainID, Genesis: genesis.Hash(), Key: key.Public()}
+	return storage.CreateSafetyRecord(h.SafetyDir(), identity, safety.Initial(consensus.FirstEpoch))
 }
 
 func createKey(path string, key keys.Key, passphrase keys.Passphrase) error {

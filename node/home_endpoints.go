@@ -17,9 +17,11 @@ import (
 // Running describes nodes that run: what cairn devnet prints, and what the file of endpoints in a home holds while they
 // do.
 type Running struct {
-	ChainID string          `json:"chainId"`
-	Nodes   []RunningNode   `json:"nodes"`
-	Wallets []WalletAddress `json:"wallets"`
+	ChainID string        `json:"chainId"`
+	Nodes   []RunningNode `json:"nodes"`
+	// Listeners are the nodes that follow the others; of one that runs by itself none: it stands in Nodes.
+	Listeners []RunningNode   `json:"listeners,omitempty"`
+	Wallets   []WalletAddress `json:"wallets"`
 }
 
 // RunningNode is where one node can be reached.

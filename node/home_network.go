@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/cairnchain/cairn/consensus"
@@ -29,7 +30,9 @@ type Network struct {
 	Dir     string      `json:"-"`
 	Kind    NetworkKind `json:"kind"`
 	ChainID string      `json:"chainId"`
-	Nodes   []string    `json:"nodes"` // the names of the homes
+	Nodes   []string    `json:"nodes"` // the names of the validators' homes
+	// Listeners are the names of the homes of nodes that follow the validators.
+	Listeners []string `json:"listeners,omitempty"`
 }
 
 // networkFile marks the folder of a network. It is written last, so what has it is whole.
@@ -57,7 +60,7 @@ func OpenNetwork(dir string) (*Network, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s cannot be read: %w", ErrNoHome, path, err)
 	}
-	for _, name := range n.Nodes {
+	for _, name := range slices.Concat(n.Nodes, n.Listeners) {
 		if name == "." || !filepath.IsLocal(name) || strings.ContainsRune(name, filepath.Separator) {
 			return nil, fmt.Errorf("%w: %s: %q is no name of a home", ErrNoHome, path, name)
 		}
@@ -68,10 +71,15 @@ func OpenNetwork(dir string) (*Network, error) {
 // maxNetworkFile is the longest networkFile and endpointsFile, in bytes.
 const maxNetworkFile = 1 << 20
 
-// Homes are the homes of the nodes, in order.
-func (n *Network) Homes() []Home {
-	homes := make([]Home, len(n.Nodes))
-	for i, name := range n.Nodes {
+// Homes are the homes of the validators, in order.
+func (n *Network) Homes() []Home { return n.homes(n.Nodes) }
+
+// ListenerHomes are the homes of the listeners, in order.
+func (n *Network) ListenerHomes() []Home { return n.homes(n.Listeners) }
+
+func (n *Network) homes(names []string) []Home {
+	homes := make([]Home, len(names))
+	for i, name := range names {
 		homes[i] = Home(filepath.Join(n.Dir, name))
 	}
 	return homes
@@ -102,7 +110,7 @@ func walletAddresses(folder keys.Folder) ([]WalletAddress, error) {
 }
 
 // OpenOrWriteNetwork opens the network in dir, so that its chain goes on, or makes it with opts when the folder does not
-// exist or is empty. ErrOtherNetwork: it has another number of validators, chain id or commit rule than opts ask
+// exist or is empty. ErrOtherNetwork: it has another number of validators or listeners, chain id or commit rule than opts ask
 // for (their zero values ask for nothing).
 func OpenOrWriteNetwork(dir string, opts NetworkOptions) (*Network, error) {
 	n, err := OpenNetwork(dir)
@@ -115,6 +123,10 @@ func OpenOrWriteNetwork(dir string, opts NetworkOptions) (*Network, error) {
 	if opts.Validators != 0 && opts.Validators != len(n.Nodes) {
 		return nil, fmt.Errorf("%w: %s has %d validators, not %d; leave --validators away to continue it, or name "+
 			"another --home, or remove the folder to begin a new chain", ErrOtherNetwork, dir, len(n.Nodes), opts.Validators)
+	}
+	if opts.Listeners != 0 && opts.Listeners != len(n.Listeners) {
+		return nil, fmt.Errorf("%w: %s has %d listeners, not %d; leave --listeners away to continue it, or name another --home, "+
+			"or remove the folder to begin a new chain", ErrOtherNetwork, dir, len(n.Listeners), opts.Listeners)
 	}
 	if opts.ChainID != "" && opts.ChainID != n.ChainID {
 		return nil, fmt.Errorf("%w: %s is of chain %s, not %s; name another --home", ErrOtherNetwork, dir, n.ChainID,
@@ -186,6 +198,9 @@ func WriteTestnet(dir string, opts NetworkOptions) (*Network, error) {
 	for i := range opts.Validators {
 		n.Nodes = append(n.Nodes, nodeName(i))
 	}
+	for i := range opts.Listeners {
+		n.Listeners = append(n.Listeners, listenerName(i))
+	}
 	content, err := json.MarshalIndent(n, "", "  ")
 	if err != nil {
 		panic(fmt.Sprintf("node: %v", err)) // no field can fail to marshal
@@ -195,6 +210,11 @@ func WriteTestnet(dir string, opts NetworkOptions) (*Network, error) {
 
 func nodeName(i int) string { return fmt.Sprintf("node%d", i) }
 
+func listenerName(i int) string { return fmt.Sprintf("listener%d", i) }
+
+// maxListeners is how many listeners a new network may have.
+const maxListeners = 64
+
 func (o NetworkOptions) validate() error {
 	if o.Validators < 1 || o.Validators > consensus.MaxValidators {
 		return fmt.Errorf("--validators: %d is not in 1…%d", o.Validators, consensus.MaxValidators)
@@ -202,5 +222,11 @@ func (o NetworkOptions) validate() error {
 	if o.Ports.Peer == 0 {
 		return &PortPlanError{"--peer-port", "the nodes must know each other's ports, so it cannot be 0"}
 	}
-	return o.Ports.Validate(o.Validators)
+	if o.Listeners < 0 || o.Listeners > maxListeners {
+		return fmt.Errorf("--listeners: %d is not in 0…%d", o.Listeners, maxListeners)
+	}
+	if o.Listeners > 0 && o.Kind == Testnet && o.Ports.RPC == 0 {
+		return &PortPlanError{"--rpc-port", "the listeners must know the ports of the validators, so it cannot be 0"}
+	}
+	return o.Ports.Validate(o.Validators + o.Listeners)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/cairnchain/cairn/app/ledger"
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/gateway"
+	"github.com/cairnchain/cairn/node/follow"
 	"github.com/cairnchain/cairn/node/keys"
 )
 
@@ -35,6 +36,7 @@ type NetworkOptions struct {
 	Kind       NetworkKind
 	ChainID    string               // "": the kind with a random end, such as devnet-1f0a3c
 	Validators int                  // 0: DefaultValidators
+	Listeners  int                  // nodes that follow the validators
 	CommitRule consensus.CommitRule // 0: two_chain
 	Election   consensus.Election   // 0: reputation
 	Host       string               // where the nodes listen; "": 127.0.0.1
@@ -144,17 +146,42 @@ func (p *networkPlan) write(dir string) error {
 			return err
 		}
 	}
+	return p.writeListeners(dir)
+}
+
+// writeListeners makes the homes of the listeners.
+func (p *networkPlan) writeListeners(dir string) error {
+	for i := range p.opts.Listeners {
+		key, err := keys.NewValidator()
+		if err != nil {
+			return err
+		}
+		s := p.common(listenerName(i), p.opts.Validators+i)
+		for j := range min(p.opts.Validators, follow.MaxUpstreams) {
+			s.Upstream.Addresses = append(s.Upstream.Addresses, nthAddress(p.opts.Host, p.opts.Ports.RPC, j))
+		}
+		opts := HomeOptions{Genesis: p.genesis, Key: key, Passphrase: p.opts.Passphrase, Settings: s, Listener: true}
+		if _, err := InitHome(filepath.Join(dir, listenerName(i)), opts); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-func (p *networkPlan) settings(i int) Settings {
+// common are the settings that do not depend on what the i-th node of the network is.
+func (p *networkPlan) common(name string, i int) Settings {
 	s := DefaultSettings()
-	s.Node.Name = nodeName(i)
+	s.Node.Name = name
 	p.opts.Ports.Apply(&s, p.opts.Host, i)
 	if p.opts.Kind == Devnet {
 		s.REST.CORSOrigins = gateway.LocalOrigins()
 		s.RPC.SubmitRate, s.RPC.SubmitBurst = devnetSubmitRate, devnetSubmitRate
 	}
+	return s
+}
+
+func (p *networkPlan) settings(i int) Settings {
+	s := p.common(nodeName(i), i)
 	for j, key := range p.validators {
 		if j != i {
 			s.Peers = append(s.Peers, PeerEntry{

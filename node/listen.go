@@ -55,6 +55,9 @@ func (n *Node) listen() error {
 		{&n.listeners.metrics, "metrics.address", s.Metrics.Address},
 		{&n.listeners.peer, "peer.address", s.Peer.Address},
 	} {
+		if l.to == &n.listeners.peer && n.IsListener() {
+			continue
+		}
 		if *l.to == nil && l.address != "" {
 			bound, err := net.Listen("tcp", l.address)
 			if errors.Is(err, syscall.EADDRINUSE) {

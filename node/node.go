@@ -20,13 +20,14 @@ import (
 	"github.com/cairnchain/cairn/consensus/engine"
 	"github.com/cairnchain/cairn/consensus/signature"
 	"github.com/cairnchain/cairn/mempool"
+	"github.com/cairnchain/cairn/node/follow"
 	"github.com/cairnchain/cairn/node/peer"
 	"github.com/cairnchain/cairn/node/rpc"
 	"github.com/cairnchain/cairn/node/telemetry"
 	"github.com/cairnchain/cairn/storage"
 )
 
-// ErrForeignKey says that a home's key is of no validator of its chain.
+// ErrForeignKey says that a home's key is of no validator of its chain, and that it names no upstream to listen to.
 var ErrForeignKey = errors.New("not a validator's key")
 
 // Options is what a Node is made from. Home is required.
@@ -49,7 +50,8 @@ type Options struct {
 	PeerListener net.Listener
 }
 
-// Node is a Cairn node: one validator with its storage, its network and its API. Make it by New, then Run it once.
+// Node is a Cairn node: one validator with its storage, its network and its API, or a listener, which follows upstreams
+// in place of a network. Make it by New, then Run it once.
 type Node struct {
 	opts    Options
 	log     *slog.Logger
@@ -68,6 +70,7 @@ type Node struct {
 	loop      *engine.Loop
 	engine    *engine.Engine
 	network   *peer.Network
+	follower  *follow.Follower // of a listener, which has no safety record, loop, engine and network
 	telemetry *telemetry.Telemetry
 	services  *rpc.Server
 	grpc      *grpc.Server
@@ -88,7 +91,7 @@ type Endpoints struct {
 	REST    string // http://host:port
 	RPC     string // host:port
 	Metrics string // http://host:port/metrics, or empty
-	Peer    string // host:port
+	Peer    string // host:port; empty for a listener
 }
 
 // New builds a node, all or nothing: settings and files are checked, the folder is locked, the listeners are bound,
@@ -96,7 +99,7 @@ type Endpoints struct {
 // Close it.
 //
 // Errors that an operator can act on: *PortBusyError, ErrGenesis, keys.Err…, storage.ErrLocked, storage.ErrSafety…,
-// storage.ErrCorrupt, storage.ErrWrongChain, storage.ErrNewerSchema. Their messages say what to do.
+// storage.ErrCorrupt, storage.ErrWrongChain, storage.ErrNewerSchema, follow.ErrStopped. Their messages say what to do.
 func New(opts Options) (*Node, error) {
 	if err := opts.Settings.Validate(); err != nil {
 		return nil, err
@@ -106,7 +109,7 @@ func New(opts Options) (*Node, error) {
 		n.log = slog.Default()
 	}
 	for _, step := range []func() error{
-		n.openFolder, n.listen, n.openStorage, n.openTelemetry, n.openNetwork, n.openEngine, n.openServices,
+		n.openFolder, n.listen, n.openStorage, n.openTelemetry, n.openChain, n.openServices,
 	} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, n.Close())
@@ -132,7 +135,9 @@ func (n *Node) Endpoints() Endpoints {
 	e := Endpoints{
 		REST: "http://" + n.listeners.rest.Addr().String(),
 		RPC:  n.listeners.rpc.Addr().String(),
-		Peer: n.listeners.peer.Addr().String(),
+	}
+	if n.listeners.peer != nil {
+		e.Peer = n.listeners.peer.Addr().String()
 	}
 	if n.listeners.metrics != nil {
 		e.Metrics = "http://" + n.listeners.metrics.Addr().String() + "/metrics"
@@ -140,7 +145,8 @@ func (n *Node) Endpoints() Endpoints {
 	return e
 }
 
-// Ready is closed once the node was ready for the first time: it serves, is connected to a quorum and in step with it.
+// Ready is closed once the node was ready for the first time: it serves, and is connected to a quorum, or follows an
+// upstream, and in step with it.
 func (n *Node) Ready() <-chan struct{} { return n.ready }
 
 // Name returns the node's name.
@@ -160,9 +166,14 @@ func (n *Node) ChainID() string { return n.genesis.ChainID }
 // Store gives read access to what is committed, for programs that embed a node.
 func (n *Node) Store() *storage.Store { return n.store }
 
-// Submit adds a transaction to the mempool, as a client's would be. An error is a failure of storage. Safe for concurrent
-// use.
-func (n *Node) Submit(tx app.Tx) (mempool.Status, error) { return n.pool.Add(tx, mempool.Client) }
+// Submit adds a transaction to the mempool, as a client's would be. An error is a failure of storage, or ErrListener: a
+// listener has no mempool, and hands on what its API receives. Safe for concurrent use.
+func (n *Node) Submit(tx app.Tx) (mempool.Status, error) {
+	if n.IsListener() {
+		return mempool.Status{}, ErrListener
+	}
+	return n.pool.Add(tx, mempool.Client)
+}
 
 // Query asks the application about the newest committed state. Errors are the application's *app.Rejection, or the
 // storage's. Safe for concurrent use.
@@ -175,8 +186,13 @@ func (n *Node) Query(request []byte) ([]byte, error) {
 	return n.app.Query(reading, request)
 }
 
-// Status returns the consensus status. Safe for concurrent use.
-func (n *Node) Status() *engine.Status { return n.engine.Status() }
+// Status returns the consensus status; nil for a listener. Safe for concurrent use.
+func (n *Node) Status() *engine.Status {
+	if n.IsListener() {
+		return nil
+	}
+	return n.engine.Status()
+}
 
 // WaitCommitted waits until a transaction is committed and returns where, or ctx's error.
 func (n *Node) WaitCommitted(ctx context.Context, id consensus.Hash) (storage.Transaction, error) {

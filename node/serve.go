@@ -66,9 +66,8 @@ func (n *Node) openRPC() error {
 		return err
 	}
 	s := n.opts.Settings.RPC
-	n.services, err = rpc.New(rpc.Config{
-		Store: n.store, Pool: n.pool, Ledger: n.ledger, Genesis: n.genesis,
-		Status: n.engine.Status, Peers: n.peers, Sharing: n.shareStats,
+	cfg := rpc.Config{
+		Store: n.store, Pool: n.pool, Ledger: n.ledger, Genesis: n.genesis, Status: n.Status, Upstream: n.upstream(),
 		Name: n.Name(), Version: ThisBuild().Version, Self: n.self, Faucet: faucet,
 		Limits: rpc.Limits{
 			MaxRequest: max(rpc.DefaultMaxRequest, int(n.opts.Settings.REST.MaxBody)),
@@ -78,8 +77,11 @@ func (n *Node) openRPC() error {
 		OnInternal: func(method string, cause error) {
 			n.log.Error("a request failed inside the node", "method", method, "error", cause)
 		},
-	})
-	if err != nil {
+	}
+	if !n.IsListener() {
+		cfg.Peers, cfg.Sharing = n.peers, n.shareStats
+	}
+	if n.services, err = rpc.New(cfg); err != nil {
 		return err
 	}
 	n.grpc = grpc.NewServer(append(n.services.ServerOptions(), grpc.StatsHandler(otelgrpc.NewServerHandler(n.tracing()...)))...)
@@ -143,14 +145,13 @@ func (n *Node) Run(ctx context.Context) error {
 		return errors.Join(err, n.Close())
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{
-		func(ctx context.Context) error { return n.loop.Run(ctx, n.engine) },
-		n.network.Run,
-		n.services.Run,
-		n.collect,
-		n.awaitReady,
-		n.stopServers,
-	} {
+	parts := []func(context.Context) error{n.services.Run, n.collect, n.awaitReady, n.stopServers}
+	if n.IsListener() {
+		parts = append(parts, n.runFollower)
+	} else {
+		parts = append(parts, func(ctx context.Context) error { return n.loop.Run(ctx, n.engine) }, n.network.Run)
+	}
+	for _, part := range parts {
 		group.Go(func() error { return part(ctx) })
 	}
 	group.Go(func() error { return served(n.grpc.Serve(n.listeners.rpc)) })

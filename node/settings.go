@@ -16,6 +16,7 @@ type Settings struct {
 	Metrics   MetricsSettings   `key:"metrics"`
 	Peer      PeerSettings      `key:"peer"`
 	Peers     []PeerEntry       `key:"peers" help:"the other validators, as a list of {name, public-key, address}; only in the file"`
+	Upstream  UpstreamSettings  `key:"upstream"`
 	Consensus ConsensusSettings `key:"consensus"`
 	Mempool   MempoolSettings   `key:"mempool"`
 	Block     BlockSettings     `key:"block"`

@@ -33,6 +33,7 @@ func (s Settings) Validate() error {
 	}
 	s.validateAddresses(check)
 	s.validateLimits(check)
+	s.Upstream.validate(check)
 
 	c := s.Consensus
 	check(c.RoundTimeoutBase > 0, "consensus.round-timeout-base", "%v must be positive", c.RoundTimeoutBase)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,7 @@ func (c *cli) devnetCommand() *cobra.Command {
 	flags := cmd.Flags()
 	c.addHome(cmd, "folder of the devnet")
 	validators := flags.Int("validators", 0, fmt.Sprintf("how many validators a new devnet has (default %d)", node.DefaultValidators))
+	listeners := flags.Int("listeners", 0, "how many listeners a new devnet has: nodes that follow the validators without a vote")
 	chainID := flags.String("chain-id", "", "id of a new chain; default: devnet- and six random digits")
 	var opts node.NetworkOptions
 	opts.AddChainFlags(flags)
@@ -48,7 +50,7 @@ func (c *cli) devnetCommand() *cobra.Command {
 			err := devnet.Run(ctx, devnet.Options{
 				Home: home, Ports: *ports, Flags: flags,
 				Network: node.NetworkOptions{
-					Kind: node.Devnet, ChainID: *chainID, Validators: *validators, CommitRule: opts.CommitRule, Election: opts.Election,
+					Kind: node.Devnet, ChainID: *chainID, Validators: *validators, Listeners: *listeners, CommitRule: opts.CommitRule, Election: opts.Election,
 					Faucet: true,
 					Now:    time.Now(),
 				},
@@ -71,13 +73,13 @@ func (c *cli) devnetCommand() *cobra.Command {
 
 // isShared reports whether all nodes of a devnet may have the same value of a setting.
 func isShared(key string) bool {
-	return key != "node.name" && !strings.HasSuffix(key, ".address")
+	return key != "node.name" && !strings.HasPrefix(key, "upstream.") && !strings.HasSuffix(key, ".address")
 }
 
 func (c *cli) printRunning(w *bytes.Buffer, r node.Running) {
 	fmt.Fprintf(w, "chain %s is ready\n\n", r.ChainID)
 	table := [][]string{{"NODE", "REST", "gRPC", "METRICS"}}
-	for _, n := range r.Nodes {
+	for _, n := range slices.Concat(r.Nodes, r.Listeners) {
 		table = append(table, []string{n.Name, n.REST, n.RPC, n.Metrics})
 	}
 	printTable(w, table)

@@ -47,18 +47,19 @@ var (
 	exitSettings = exit{19, "start: a setting is unknown or out of its range", "cairn config docs lists all settings"}
 	exitGenesis  = exit{20, "start: the genesis document cannot be used", ""}
 	exitKey      = exit{21, "a key file is refused: readable by others, damaged, or its passphrase is missing or wrong", ""}
+	exitDistrust = exit{27, "start: a listener's chain does not contain its trusted checkpoint, or upstreams hold proofs of two chains", ""}
 )
 
 var exits = []exit{
 	exitOK, exitFailure, exitUsage, exitNotFound, exitRejected, exitUnavailable, exitLost, exitLocked, exitNoSafety, exitDamaged,
-	exitWrongKey, exitChain, exitNewer, exitCorrupt, exitPort, exitHome, exitSettings, exitGenesis, exitKey,
+	exitWrongKey, exitChain, exitNewer, exitCorrupt, exitPort, exitHome, exitSettings, exitGenesis, exitKey, exitDistrust,
 }
 
 var refusalExits = map[node.Refusal]exit{
 	node.RefusedLocked: exitLocked, node.RefusedNoSafety: exitNoSafety, node.RefusedDamaged: exitDamaged,
 	node.RefusedWrongKey: exitWrongKey, node.RefusedWrongChain: exitChain, node.RefusedNewer: exitNewer,
 	node.RefusedCorrupt: exitCorrupt, node.RefusedHome: exitHome, node.RefusedSettings: exitSettings,
-	node.RefusedGenesis: exitGenesis, node.RefusedKey: exitKey,
+	node.RefusedGenesis: exitGenesis, node.RefusedKey: exitKey, node.RefusedDistrust: exitDistrust,
 }
 
 // usageError is a command line that cannot be carried out.

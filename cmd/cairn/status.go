@@ -69,16 +69,22 @@ func printStatus(w *bytes.Buffer, chain *cairnv1.Chain, s *cairnv1.NodeStatus, v
 	if !s.GetReady() {
 		ready = "no"
 	}
-	printRows(w,
-		row{"node", fmt.Sprintf("%s, %s, version %s", s.GetName(), strings.ToLower(s.GetRole().String()), s.GetVersion())},
-		row{"chain", chain.GetChainId()},
-		row{"height", fmt.Sprintf("%d, block %s", s.GetHeight(), s.GetCommittedBlockId())},
-		row{"last commit", committed},
-		row{"round", fmt.Sprintf("%d of epoch %d, led by %s", s.GetRound(), s.GetEpoch(), validators.of(s.GetLeader()))},
-		row{"high QC", "round " + number(s.GetHighQcRound())},
-		row{"high TC", "round " + number(s.GetHighTcRound())},
-		row{"peers", fmt.Sprintf("%d of %d connected", s.GetConnectedPeers(), max(len(validators)-1, 0))},
-		row{"ready", ready})
+	rows := []row{
+		{"node", fmt.Sprintf("%s, %s, version %s", s.GetName(), strings.ToLower(s.GetRole().String()), s.GetVersion())},
+		{"chain", chain.GetChainId()},
+		{"height", fmt.Sprintf("%d, block %s", s.GetHeight(), s.GetCommittedBlockId())},
+		{"last commit", committed},
+	}
+	listens := s.GetRole() == cairnv1.NodeRole_LISTENER // then it is in no round, and has no peers
+	if !listens {
+		rows = append(rows, row{"round", fmt.Sprintf("%d of epoch %d, led by %s", s.GetRound(), s.GetEpoch(), validators.of(s.GetLeader()))})
+	}
+	rows = append(rows, row{"high QC", "round " + number(s.GetHighQcRound())})
+	if !listens {
+		rows = append(rows, row{"high TC", "round " + number(s.GetHighTcRound())},
+			row{"peers", fmt.Sprintf("%d of %d connected", s.GetConnectedPeers(), max(len(validators)-1, 0))})
+	}
+	printRows(w, append(rows, row{"ready", ready})...)
 	for i, reason := range s.GetReasons() {
 		label := ""
 		if i == 0 {

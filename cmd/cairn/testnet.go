@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,6 +37,7 @@ func (c *cli) testnetCommand() *cobra.Command {
 	flags := cmd.Flags()
 	output := flags.String("output", "", "folder to make, or an empty one")
 	flags.IntVar(&opts.Validators, "validators", node.DefaultValidators, "how many validators")
+	flags.IntVar(&opts.Listeners, "listeners", 0, "how many listeners: nodes that follow the validators without a vote")
 	flags.StringVar(&opts.ChainID, "chain-id", "", "id of the chain; default: testnet- and six random digits")
 	opts.AddChainFlags(flags)
 	flags.StringVar(&opts.Host, "host", "127.0.0.1", "where the nodes listen and find each other; edit the settings files "+
@@ -74,16 +76,25 @@ func (c *cli) printNetwork(network *node.Network) error {
 		Home string `json:"home"`
 	}
 	result := struct {
-		ChainID string               `json:"chainId"`
-		Nodes   []home               `json:"nodes"`
-		Wallets []node.WalletAddress `json:"wallets"`
+		ChainID string `json:"chainId"`
+		Nodes   []home `json:"nodes"`
+		// Listeners are the nodes without a vote.
+		Listeners []home               `json:"listeners,omitempty"`
+		Wallets   []node.WalletAddress `json:"wallets"`
 	}{ChainID: network.ChainID, Wallets: wallets}
 	for i, h := range network.Homes() {
 		result.Nodes = append(result.Nodes, home{network.Nodes[i], string(h)})
 	}
+	for i, h := range network.ListenerHomes() {
+		result.Listeners = append(result.Listeners, home{network.Listeners[i], string(h)})
+	}
 	return c.print(result, func(w *bytes.Buffer) {
-		fmt.Fprintf(w, "chain %s, %d validators. Start each in a process of its own:\n\n", network.ChainID, len(network.Nodes))
-		for _, h := range network.Homes() {
+		with := ""
+		if n := len(network.Listeners); n > 0 {
+			with = fmt.Sprintf(" and %d listeners", n)
+		}
+		fmt.Fprintf(w, "chain %s, %d validators%s. Start each in a process of its own:\n\n", network.ChainID, len(network.Nodes), with)
+		for _, h := range slices.Concat(network.Homes(), network.ListenerHomes()) {
 			fmt.Fprintf(w, "  cairn start --home %s\n", h)
 		}
 		fmt.Fprintf(w, "\nwallets\n")

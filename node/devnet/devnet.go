@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -26,7 +27,8 @@ type Options struct {
 	Ports   node.Ports          // first ports; a Peer of 0 is any free one
 	Flags   *pflag.FlagSet      // of settings (node.AddSettingFlags) for all nodes; may be nil
 	Logger  func(nodeName string, s node.LogSettings) *slog.Logger
-	// Prepare may change what a node is made from, such as its application. May be nil.
+	// Prepare may change what a node is made from, such as its application; the listeners come behind the validators. May
+	// be nil.
 	Prepare func(i int, opts *node.Options)
 	// Ready is called once, when all nodes are ready. May be nil.
 	Ready func(node.Running)
@@ -38,14 +40,14 @@ type Options struct {
 // Errors that a user can act on: node.ErrOtherNetwork, *node.PortPlanError (it names the flag), *node.SettingError, and
 // those of node.New.
 func Run(ctx context.Context, opts Options) error {
-	validators := opts.Network.Validators
+	validators, listeners := opts.Network.Validators, opts.Network.Listeners
 	if network, err := node.OpenNetwork(opts.Home); err == nil {
-		validators = len(network.Nodes)
+		validators, listeners = len(network.Nodes), len(network.Listeners)
 	} else if validators == 0 {
 		validators = node.DefaultValidators
 	}
 	// Before anything is made: a home is not made for ports that cannot be.
-	if err := opts.Ports.Validate(validators); err != nil {
+	if err := opts.Ports.Validate(validators + listeners); err != nil {
 		return err
 	}
 	network, err := node.OpenOrWriteNetwork(opts.Home, opts.Network)
@@ -56,16 +58,17 @@ func Run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	for _, n := range nodes {
-		group.Go(func() error {
-			if err := n.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
-				return fmt.Errorf("%s: %w", n.Name(), err)
-			}
-			return nil
-		})
+	followers, err := buildListeners(network, nodes, opts)
+	if err != nil {
+		for _, n := range nodes {
+			err = errors.Join(err, n.Close())
+		}
+		return err
 	}
-	group.Go(func() error { return announce(ctx, network, nodes, opts.Ready) })
+	group, ctx := errgroup.WithContext(ctx)
+	runAll(ctx, group, nodes)
+	runAll(ctx, group, followers)
+	group.Go(func() error { return announce(ctx, network, running{nodes, followers}, opts.Ready) })
 	return errors.Join(group.Wait(), forget(network))
 }
 
@@ -146,8 +149,8 @@ func explain(err error, name string) error {
 }
 
 // announce waits until all nodes are ready and says so.
-func announce(ctx context.Context, network *node.Network, nodes []*node.Node, ready func(node.Running)) error {
-	for _, n := range nodes {
+func announce(ctx context.Context, network *node.Network, nodes running, ready func(node.Running)) error {
+	for _, n := range slices.Concat(nodes.validators, nodes.listeners) {
 		select {
 		case <-n.Ready():
 		case <-ctx.Done():
@@ -161,8 +164,9 @@ func announce(ctx context.Context, network *node.Network, nodes []*node.Node, re
 	if err := node.SaveEndpoints(network.Dir, running); err != nil {
 		return err
 	}
-	for i, home := range network.Homes() {
-		one := node.Running{ChainID: running.ChainID, Nodes: running.Nodes[i : i+1], Wallets: running.Wallets}
+	all := slices.Concat(running.Nodes, running.Listeners)
+	for i, home := range slices.Concat(network.Homes(), network.ListenerHomes()) {
+		one := node.Running{ChainID: running.ChainID, Nodes: all[i : i+1], Wallets: running.Wallets}
 		if err := node.SaveEndpoints(string(home), one); err != nil {
 			return err
 		}
@@ -173,14 +177,20 @@ func announce(ctx context.Context, network *node.Network, nodes []*node.Node, re
 	return nil
 }
 
-func describe(network *node.Network, nodes []*node.Node) (node.Running, error) {
+// running are the nodes of a devnet.
+type running struct{ validators, listeners []*node.Node }
+
+func describe(network *node.Network, nodes running) (node.Running, error) {
 	wallets, err := network.WalletAddresses()
 	if err != nil {
 		return node.Running{}, err
 	}
 	running := node.Running{ChainID: network.ChainID, Wallets: wallets}
-	for _, n := range nodes {
+	for _, n := range nodes.validators {
 		running.Nodes = append(running.Nodes, n.Describe())
+	}
+	for _, n := range nodes.listeners {
+		running.Listeners = append(running.Listeners, n.Describe())
 	}
 	return running, nil
 }
@@ -188,7 +198,7 @@ func describe(network *node.Network, nodes []*node.Node) (node.Running, error) {
 // forget removes the files of endpoints.
 func forget(network *node.Network) error {
 	err := node.RemoveEndpoints(network.Dir)
-	for _, home := range network.Homes() {
+	for _, home := range slices.Concat(network.Homes(), network.ListenerHomes()) {
 		err = errors.Join(err, node.RemoveEndpoints(string(home)))
 	}
 	return err

@@ -71,6 +71,11 @@
 //	cairn_share_behind                      gauge     peer     ready transactions of our clients that it has not acknowledged
 //	cairn_body_bytes_total                  counter   cause    bytes of transactions given to the connections with peers:
 //	                                                           share, resend, proposal, fetch
+//	cairn_upstream_followed_total           counter            of a listener: times that the stream of an upstream began
+//	cairn_upstream_left_total               counter   reason   times that an upstream was left alone: behind, unreachable, silent, lie
+//	cairn_upstream_calls_total              counter   outcome  calls of clients that were handed on: answered, unreachable
+//	cairn_upstream_up                       gauge              1 while an upstream is followed
+//	cairn_upstream_target_height            gauge              the highest height that a verified certificate commits
 //	cairn_spans_total                       counter   outcome  spans: exported, failed, dropped
 //	cairn_log_lines_total                   counter   outcome  lines of events: written, suppressed, dropped
 package telemetry

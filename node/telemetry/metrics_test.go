@@ -32,6 +32,7 @@ import (
 	"github.com/cairnchain/cairn/consensus/core"
 	"github.com/cairnchain/cairn/consensus/engine"
 	"github.com/cairnchain/cairn/mempool"
+	"github.com/cairnchain/cairn/node/follow"
 	"github.com/cairnchain/cairn/node/peer"
 )
 
@@ -103,6 +104,7 @@ func registerAll(t *testing.T, c *consensustest.Committee, tel *Telemetry) {
 				{ID: consensus.ValidatorID{1}, Connected: true}, // not of the set
 			}
 		}),
+		tel.RegisterFollow(func() follow.Status { return follow.Status{Upstream: "127.0.0.1:9090", Target: 15} }),
 		tel.RegisterShares(func() []mempool.ShareStats { return []mempool.ShareStats{{Peer: c.ID(1), Behind: 14}} }),
 		tel.RegisterStore(func() consensus.Height { return 41 }),
 		tel.RegisterEngine(func() *engine.Status {

@@ -54,6 +54,7 @@ type Telemetry struct {
 	meters    *meters
 	peerNotes tally
 	sharing   *shareMeters
+	following *followMeters
 	metrics   *registry
 
 	stop sync.Once
@@ -116,6 +117,9 @@ func New(cfg Config) (*Telemetry, error) {
 	}
 	m := &making{meter: t.metrics.meter}
 	if t.sharing, err = newShareMeters(t.metrics.meter); err != nil {
+		return nil, err
+	}
+	if t.following, err = newFollowMeters(t.metrics.meter); err != nil {
 		return nil, err
 	}
 	t.peerNotes = m.tally(described{"cairn_peer_notes", "Notes of the validator network, by kind."}, "kind",
