@@ -185,18 +185,10 @@ func (f *Follower) commit(ctx context.Context) error {
 	for {
 		select {
 		case done := <-f.executed:
+			if err := f.commitOne(done); err != nil {
+				return err
+			}
 			info := done.commit.Info
-			if err := f.matches(info); err != nil {
-				return err
-			}
-			if err := f.cfg.Store.Commit(done.commit); err != nil {
-				return err
-			}
-			// Again: a witness that came during the commit did not find the block in the store.
-			if err := f.matches(info); err != nil {
-				return err
-			}
-			f.cfg.Committed(done.commit, done.sequences)
 			if c := f.cfg.Checkpoint; !c.IsNone() && c.Height == info.Height {
 				f.cfg.Observe(CheckpointReached{c})
 			}
@@ -207,6 +199,21 @@ func (f *Follower) commit(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+func (f *Follower) commitOne(done executed) error {
+	if err := f.matches(done.commit); err != nil {
+		return err
+	}
+	if err := f.cfg.Store.Commit(done.commit); err != nil {
+		return err
+	}
+	// Again: a witness that came during the commit did not find the block in the store.
+	if err := f.matches(done.commit); err != nil {
+		return err
+	}
+	f.cfg.Committed(done.commit, done.sequences)
+	return nil
 }
 
 // pace measures how fast a node that is behind catches up.

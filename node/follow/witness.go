@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/storage"
 )
 
 // Status is where a Follower stands.
@@ -114,15 +115,19 @@ func (f *Follower) witness(u *upstream, qc *consensus.QC) error {
 	return conflict(tip, qc)
 }
 
-// matches compares a block that is about to be committed with all witnesses.
-func (f *Follower) matches(info consensus.BlockInfo) error {
+// matches compares a block with all witnesses.
+func (f *Follower) matches(ours storage.Commit) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, qc := range f.witnesses {
-		if qc != nil {
-			if err := conflict(info, qc); err != nil {
-				return err
+		if qc == nil {
+			continue
+		}
+		if err := conflict(ours.Info, qc); err != nil {
+			if both := (*ConflictError)(nil); errors.As(err, &both) {
+				both.OurProof = ours.Proof
 			}
+			return err
 		}
 	}
 	return nil

@@ -18,6 +18,7 @@ type world struct {
 	genesis    storage.Genesis
 	identities []consensus.Identity
 	verifier   *consensus.Verifier
+	timing     follow.Timing // of listeners
 }
 
 // link is a block with what it leads to.
@@ -32,7 +33,7 @@ type link struct {
 }
 
 func newWorld(t testing.TB, chainID string, rule consensus.CommitRule) *world {
-	w := &world{t: t}
+	w := &world{t: t, timing: quick()}
 	var members []consensus.Validator
 	var keys []signature.PrivateKey
 	for i := range 4 {
