@@ -48,7 +48,7 @@ func (c *cli) root() *cobra.Command {
 	root.PersistentFlags().VarP(&c.format, "format", "o", "how results are printed: text or json")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(
-		c.devnetCommand(), c.testnetCommand(), c.startCommand(), c.keysCommand(), c.txCommand(), c.accountCommand(), c.blockCommand(), c.watchCommand(),
+		c.devnetCommand(), c.testnetCommand(), c.initCommand(), c.startCommand(), c.keysCommand(), c.txCommand(), c.accountCommand(), c.blockCommand(), c.watchCommand(),
 		c.statusCommand(), c.mempoolCommand(), c.evidenceCommand(), c.genesisCommand(), c.configCommand(), c.loadCommand(), c.simCommand(), c.versionCommand(), exitCodesTopic(),
 	)
 	return root

@@ -18,7 +18,7 @@ import (
 func (c *cli) startCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "start", Short: "Run the node of a home",
-		Long: "Run the node of a home, which cairn testnet made. The result on standard output comes when the node listens;\n" +
+		Long: "Run the node of a home, which cairn testnet or cairn init made. The result on standard output comes when the node listens;\n" +
 			"log lines go to standard error. Ctrl-C stops it. Why it does not start is told by its exit code: see\n" +
 			"cairn help exit-codes.",
 		Example: "  cairn start --home ./testnet/node0", Args: noArgs(),

@@ -28,7 +28,7 @@ func TestNoQuorum(t *testing.T) {
 			func(m *member) { m.process.signal(syscall.SIGSTOP) },
 			func(m *member) { m.process.signal(syscall.SIGCONT) },
 		},
-		{"killed", (*member).kill, (*member).start},
+		{"killed", (*member).kill, func(m *member) { m.start() }},
 	} {
 		t.Run(way.name, func(t *testing.T) {
 			n := newTestnet(newBed(t))

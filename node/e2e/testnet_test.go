@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 )
 
@@ -15,7 +16,8 @@ type testnet struct {
 	*bed
 	dir        string
 	chainID    string
-	members    []*member
+	members    []*member // the validators
+	listeners  []*member
 	alice, bob *wallet
 }
 
@@ -36,26 +38,38 @@ const validators = 4
 // newTestnet makes the folders by cairn testnet, with ports that outlive a process.
 func newTestnet(b *bed) *testnet {
 	b.t.Helper()
-	first := b.freePorts(4 * validators)
+	return newTestnetWith(b, 0)
+}
+
+// newTestnetWith is newTestnet with listeners.
+func newTestnetWith(b *bed, listeners int) *testnet {
+	b.t.Helper()
+	all := validators + listeners
+	first := b.freePorts(4 * all)
 	n := &testnet{bed: b, dir: b.path("testnet")}
 	var made struct {
-		ChainID string
-		Nodes   []struct{ Name, Home string }
+		ChainID          string
+		Nodes, Listeners []struct{ Name, Home string }
 	}
-	b.ask(&made, "testnet", "--validators", strconv.Itoa(validators), "--output", n.dir, "--peer-port", strconv.Itoa(first),
-		"--rest-port", strconv.Itoa(first+validators), "--rpc-port", strconv.Itoa(first+2*validators),
-		"--metrics-port", strconv.Itoa(first+3*validators))
-	if len(made.Nodes) != validators {
+	b.ask(&made, "testnet", "--validators", strconv.Itoa(validators), "--listeners", strconv.Itoa(listeners), "--output", n.dir,
+		"--peer-port", strconv.Itoa(first), "--rest-port", strconv.Itoa(first+all), "--rpc-port", strconv.Itoa(first+2*all),
+		"--metrics-port", strconv.Itoa(first+3*all))
+	if len(made.Nodes) != validators || len(made.Listeners) != listeners {
 		b.t.Fatalf("%+v", made)
 	}
 	n.chainID = made.ChainID
-	for i, node := range made.Nodes {
+	for i, node := range slices.Concat(made.Nodes, made.Listeners) {
 		var key struct{ ID string }
 		b.readJSON(filepath.Join(node.Home, "validator.json"), &key)
-		n.members = append(n.members, &member{
+		m := &member{
 			net: n, name: node.Name, home: node.Home, id: key.ID,
-			rest: fmt.Sprintf("http://127.0.0.1:%d", first+validators+i), rpc: fmt.Sprintf("127.0.0.1:%d", first+2*validators+i),
-		})
+			rest: fmt.Sprintf("http://127.0.0.1:%d", first+all+i), rpc: fmt.Sprintf("127.0.0.1:%d", first+2*all+i),
+		}
+		if i < validators {
+			n.members = append(n.members, m)
+		} else {
+			n.listeners = append(n.listeners, m)
+		}
 	}
 	n.alice = b.openWallet(filepath.Join(n.dir, "wallets", "alice.json"))
 	n.bob = b.openWallet(filepath.Join(n.dir, "wallets", "bob.json"))
@@ -100,13 +114,13 @@ func (n *testnet) urls() []string {
 	return urls
 }
 
-// start starts the process and does not wait.
-func (m *member) start() {
+// start starts the process, with more flags if there are, and does not wait.
+func (m *member) start(flags ...string) {
 	m.net.t.Helper()
 	m.lives++
 	life := fmt.Sprintf("%s-life%02d", m.name, m.lives)
 	m.process = m.net.spawn(life, []string{"CAIRN_E2E_RECORD=" + filepath.Join(m.net.records(), life)},
-		"start", "--home", m.home, "-o", "json")
+		append([]string{"start", "--home", m.home, "-o", "json"}, flags...)...)
 }
 
 // awaitReady waits until the node listens where it should, and /readyz says that it is ready.
