@@ -23,8 +23,11 @@ const (
 	upstreams = 3
 	// killing is how long upstreams are killed in turn, at least.
 	killing = 10 * time.Second
-	// measuring is how long the rate of commits is measured before.
+	// measuring is how long the rate of commits is measured before and after.
 	measuring = 4 * time.Second
+	// longestVisit bounds how long each of quickReaders stays connected, at random; more of them stay longer, so that the
+	// connections per second are the same.
+	longestVisit = 1500 * time.Millisecond
 )
 
 // A listener behind three upstreams, which are killed and started again in turn, serves many readers that hang up at
@@ -65,13 +68,14 @@ func TestListenerServesReaders(t *testing.T) {
 		status, err := call(ctx, served.rest+"/v1/transactions", tx.request("10s"), &answer)
 		return err == nil && status == http.StatusOK && answer.State == "COMMITTED"
 	})
+	after := n.rate(measuring)
 	acked := load.finish()
 	acked[tx.id] = answer.Receipt
 	history := n.agreed(acked)
 	readers.finish(ctx, history)
 	followed := strings.Count(served.process.output(), "following an upstream")
 	t.Logf("%d readers, %d connections, %d kills of %d upstreams, %d times an upstream was followed", count, readers.connects(), kills, upstreams, followed)
-	t.Logf("commits per second: %.1f before, %.1f with readers and kills; %d blocks", before, during, len(history.blocks))
+	t.Logf("commits per second: %.1f before, %.1f with readers and kills, %.1f with readers; %d blocks", before, during, after, len(history.blocks))
 	if kills < 2*upstreams || followed < 3 || during <= 0 {
 		t.Errorf("%d kills, %d followed, %.1f commits per second", kills, followed, during)
 	}
@@ -117,7 +121,7 @@ type crowd struct {
 // startReaders starts readers of all kinds, each of which hangs up at random instants.
 func (n *testnet) startReaders(ctx context.Context, count int, from *member) *crowd {
 	c := &crowd{n: n, ended: make(chan error, count)}
-	longest := longestConnection * time.Duration(max(1, count/quickReaders))
+	longest := longestVisit * time.Duration(max(1, count/quickReaders))
 	kinds := []func(*reader, context.Context, *member) error{(*reader).lines, (*reader).events, (*reader).sdk}
 	for i := range count {
 		r := &reader{name: fmt.Sprintf("reader %d", i)}

@@ -119,7 +119,11 @@ func (m *member) start(flags ...string) {
 	m.net.t.Helper()
 	m.lives++
 	life := fmt.Sprintf("%s-life%02d", m.name, m.lives)
-	m.process = m.net.spawn(life, []string{"CAIRN_E2E_RECORD=" + filepath.Join(m.net.records(), life)},
+	var env []string
+	if slices.Contains(m.net.members, m) { // listeners receive no messages
+		env = []string{"CAIRN_E2E_RECORD=" + filepath.Join(m.net.records(), life)}
+	}
+	m.process = m.net.spawn(life, env,
 		append([]string{"start", "--home", m.home, "-o", "json"}, flags...)...)
 }
 
