@@ -502,11 +502,11 @@ type NodeStatus struct {
 	Role NodeRole_Value `protobuf:"varint,4,opt,name=role,proto3,enum=cairn.v1.NodeRole_Value" json:"role,omitempty"`
 	// The committed height.
 	Height uint64 `protobuf:"varint,5,opt,name=height,proto3" json:"height,omitempty"`
-	// The round it is in.
+	// The round it is in. 0 of a listener, which is in none.
 	Round uint64 `protobuf:"varint,6,opt,name=round,proto3" json:"round,omitempty"`
 	// The epoch it is in.
 	Epoch uint64 `protobuf:"varint,7,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	// The id of the validator that leads this round: lower-case hex.
+	// The id of the validator that leads this round: lower-case hex. Empty of a listener.
 	Leader string `protobuf:"bytes,8,opt,name=leader,proto3" json:"leader,omitempty"`
 	// The round of the quorum certificate of the highest round it knows.
 	HighQcRound uint64 `protobuf:"varint,9,opt,name=high_qc_round,json=highQcRound,proto3" json:"high_qc_round,omitempty"`
@@ -516,7 +516,8 @@ type NodeStatus struct {
 	CommittedBlockId string `protobuf:"bytes,11,opt,name=committed_block_id,json=committedBlockId,proto3" json:"committed_block_id,omitempty"`
 	// How many validators it is connected with, itself not counted.
 	ConnectedPeers uint32 `protobuf:"varint,12,opt,name=connected_peers,json=connectedPeers,proto3" json:"connected_peers,omitempty"`
-	// Whether it is fit to serve: caught up, connected with a quorum, and the chain not stalled. An idle chain is ready.
+	// Whether it is fit to serve: caught up, connected with a quorum, and the chain not stalled. An idle chain is ready. A
+	// listener: caught up, following an upstream, and not below its trusted checkpoint.
 	Ready bool `protobuf:"varint,13,opt,name=ready,proto3" json:"ready,omitempty"`
 	// Why it is not ready, or why nothing commits, in words for people. Empty when all is well.
 	Reasons []string `protobuf:"bytes,14,rep,name=reasons,proto3" json:"reasons,omitempty"`
@@ -844,7 +845,7 @@ func (*GetMempoolStatusRequest) Descriptor() ([]byte, []int) {
 	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{8}
 }
 
-// How full a mempool is. It is of this node and this moment.
+// How full a mempool is. It is of this node and this moment. That of a listener is empty, for it hands submissions on.
 type MempoolStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Transactions that are held.

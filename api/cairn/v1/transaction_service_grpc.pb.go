@@ -40,7 +40,7 @@ type TransactionServiceClient interface {
 	// Errors: INVALID_ARGUMENT (MALFORMED_TRANSACTION, WRONG_CHAIN, WRONG_SENDER, BAD_SIGNATURE, TRANSACTION_TOO_LARGE),
 	// FAILED_PRECONDITION (SEQUENCE_TOO_OLD, SEQUENCE_TOO_NEW, INSUFFICIENT_BALANCE, FEE_TOO_LOW, EXPIRED,
 	// REPLACEMENT_FEE_TOO_LOW), RESOURCE_EXHAUSTED with RetryInfo (MEMPOOL_FULL, ACCOUNT_LIMIT, RATE_LIMITED),
-	// UNAVAILABLE (SHUTTING_DOWN).
+	// UNAVAILABLE (SHUTTING_DOWN, NODE_UNREACHABLE by a listener).
 	SubmitTransaction(ctx context.Context, in *SubmitTransactionRequest, opts ...grpc.CallOption) (*SubmitTransactionResponse, error)
 	// Checks several transactions and hands them to the mempool in this order: an outcome for each, the one that
 	// `SubmitTransaction` would have given without a wait.
@@ -66,7 +66,10 @@ type TransactionServiceClient interface {
 	StreamSubmissions(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[StreamSubmissionsRequest, StreamSubmissionsResponse], error)
 	// Says where a transaction stands, with its receipt once it is committed.
 	//
-	// Errors: INVALID_ARGUMENT (INVALID_HASH), NOT_FOUND (TRANSACTION_NOT_FOUND), UNAVAILABLE (HEIGHT_NOT_REACHED).
+	// A listener asks an upstream about one that is not committed.
+	//
+	// Errors: INVALID_ARGUMENT (INVALID_HASH), NOT_FOUND (TRANSACTION_NOT_FOUND), UNAVAILABLE (HEIGHT_NOT_REACHED,
+	// NODE_UNREACHABLE by a listener).
 	GetTransaction(ctx context.Context, in *GetTransactionRequest, opts ...grpc.CallOption) (*Transaction, error)
 	// Follows the life of a transaction as this node sees it: where it stands, each block that proposes it, and how it ends.
 	//
@@ -74,10 +77,12 @@ type TransactionServiceClient interface {
 	// proposed block need not be committed; then another one proposes the transaction again. While nothing happens there
 	// are heartbeats, at least every 15 seconds. To resume ask again: the first message says where it stands then.
 	//
+	// A listener, which sees no proposals, leaves these out.
+	//
 	// Over REST it is NDJSON, or server-sent events when the client accepts text/event-stream.
 	//
 	// Errors: INVALID_ARGUMENT (INVALID_HASH, MALFORMED_REQUEST), NOT_FOUND (TRANSACTION_NOT_FOUND), RESOURCE_EXHAUSTED
-	// with RetryInfo (STREAM_LIMIT), ABORTED (STREAM_TOO_SLOW), UNAVAILABLE (SHUTTING_DOWN).
+	// with RetryInfo (STREAM_LIMIT), ABORTED (STREAM_TOO_SLOW), UNAVAILABLE (SHUTTING_DOWN, NODE_UNREACHABLE by a listener).
 	StreamTransaction(ctx context.Context, in *StreamTransactionRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTransactionResponse], error)
 }
 
@@ -165,7 +170,7 @@ type TransactionServiceServer interface {
 	// Errors: INVALID_ARGUMENT (MALFORMED_TRANSACTION, WRONG_CHAIN, WRONG_SENDER, BAD_SIGNATURE, TRANSACTION_TOO_LARGE),
 	// FAILED_PRECONDITION (SEQUENCE_TOO_OLD, SEQUENCE_TOO_NEW, INSUFFICIENT_BALANCE, FEE_TOO_LOW, EXPIRED,
 	// REPLACEMENT_FEE_TOO_LOW), RESOURCE_EXHAUSTED with RetryInfo (MEMPOOL_FULL, ACCOUNT_LIMIT, RATE_LIMITED),
-	// UNAVAILABLE (SHUTTING_DOWN).
+	// UNAVAILABLE (SHUTTING_DOWN, NODE_UNREACHABLE by a listener).
 	SubmitTransaction(context.Context, *SubmitTransactionRequest) (*SubmitTransactionResponse, error)
 	// Checks several transactions and hands them to the mempool in this order: an outcome for each, the one that
 	// `SubmitTransaction` would have given without a wait.
@@ -191,7 +196,10 @@ type TransactionServiceServer interface {
 	StreamSubmissions(grpc.BidiStreamingServer[StreamSubmissionsRequest, StreamSubmissionsResponse]) error
 	// Says where a transaction stands, with its receipt once it is committed.
 	//
-	// Errors: INVALID_ARGUMENT (INVALID_HASH), NOT_FOUND (TRANSACTION_NOT_FOUND), UNAVAILABLE (HEIGHT_NOT_REACHED).
+	// A listener asks an upstream about one that is not committed.
+	//
+	// Errors: INVALID_ARGUMENT (INVALID_HASH), NOT_FOUND (TRANSACTION_NOT_FOUND), UNAVAILABLE (HEIGHT_NOT_REACHED,
+	// NODE_UNREACHABLE by a listener).
 	GetTransaction(context.Context, *GetTransactionRequest) (*Transaction, error)
 	// Follows the life of a transaction as this node sees it: where it stands, each block that proposes it, and how it ends.
 	//
@@ -199,10 +207,12 @@ type TransactionServiceServer interface {
 	// proposed block need not be committed; then another one proposes the transaction again. While nothing happens there
 	// are heartbeats, at least every 15 seconds. To resume ask again: the first message says where it stands then.
 	//
+	// A listener, which sees no proposals, leaves these out.
+	//
 	// Over REST it is NDJSON, or server-sent events when the client accepts text/event-stream.
 	//
 	// Errors: INVALID_ARGUMENT (INVALID_HASH, MALFORMED_REQUEST), NOT_FOUND (TRANSACTION_NOT_FOUND), RESOURCE_EXHAUSTED
-	// with RetryInfo (STREAM_LIMIT), ABORTED (STREAM_TOO_SLOW), UNAVAILABLE (SHUTTING_DOWN).
+	// with RetryInfo (STREAM_LIMIT), ABORTED (STREAM_TOO_SLOW), UNAVAILABLE (SHUTTING_DOWN, NODE_UNREACHABLE by a listener).
 	StreamTransaction(*StreamTransactionRequest, grpc.ServerStreamingServer[StreamTransactionResponse]) error
 	mustEmbedUnimplementedTransactionServiceServer()
 }
