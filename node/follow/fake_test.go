@@ -33,7 +33,6 @@ type fake struct {
 	store   *storage.Store
 	address string
 	streams atomic.Int64 // that were opened
-	calls   atomic.Int64 // of transactions
 
 	mu     sync.Mutex
 	tamper func(*cairnv1.StreamCommitsResponse) []*cairnv1.StreamCommitsResponse // nil: honest
