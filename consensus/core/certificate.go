@@ -27,6 +27,7 @@ func (c *Core) learn(sync *consensus.SyncInfo, qc *consensus.QC, tc *consensus.T
 // from that peer if it can.
 func (c *Core) settle(from consensus.ValidatorID, sync *consensus.SyncInfo) {
 	c.heardFrom(from, sync)
+	c.hear(from)
 	c.help(from, sync)
 	c.planFetch(from)
 }
@@ -35,6 +36,7 @@ func (c *Core) settle(from consensus.ValidatorID, sync *consensus.SyncInfo) {
 // who votes once per round, so more than a third is faulty and we stop (P13).
 func (c *Core) learnQC(qc *consensus.QC) {
 	round := qc.Round()
+	c.guardQC(qc)
 	known := c.certified[round]
 	if known == nil || !known.Same(qc) {
 		c.witnessQC(qc)
@@ -79,6 +81,7 @@ func (c *Core) certify(n *node, qc *consensus.QC) {
 
 func (c *Core) learnTC(tc *consensus.TC) {
 	c.learnQC(tc.HighQC)
+	c.guardTC(tc)
 	if c.highTC == nil || tc.Round > c.highTC.Round {
 		c.witnessTC(tc)
 		c.highTC = tc

@@ -225,6 +225,7 @@ func (c *Core) insertChunk(chunk *consensus.Chunk) int {
 			c.halt(fmt.Errorf("%w: block %v is certified, and invalid here: %s", ErrDivergence, b, reason))
 			return added
 		}
+		c.guardBlock(b, "in blocks that were fetched")
 		n := c.insert(b, parent)
 		added++
 		c.adopt(n)

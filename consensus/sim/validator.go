@@ -149,6 +149,7 @@ func (v *validator) open() error {
 			Cache: engine.NewCertificates(certificatesKept),
 		},
 	}
+	cfg.Unguarded = v.faulty
 	if w.cfg.Break.Rules != nil {
 		cfg.Rules = w.cfg.Break.Rules(safety.ForChain(w.genesis.Rule))
 	}
