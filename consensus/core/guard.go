@@ -157,9 +157,12 @@ func withoutDrafts(envelopes []Envelope) []Envelope {
 	return out
 }
 
-// hear counts a peer that was heard since the start. Enough are a weak quorum, for then one of them is honest; those who
-// are a quorum with us; or, after a base interval, whoever there is. While nobody is heard nothing that we sign could be
-// of use.
+// listenGrace is which part of the base interval is left to the rest when enough was heard.
+const listenGrace = 8
+
+// hear counts a peer that was heard since the start. When all were heard the listening is over. Enough are a weak quorum,
+// for then one of them is honest, or those who are a quorum with us; then the others have a little longer. After a base
+// interval whoever was heard must do. While nobody is heard nothing that we sign could be of use.
 func (c *Core) hear(peer consensus.ValidatorID) {
 	l := &c.guard.listen
 	if !l.on || peer == c.cfg.Self || !c.cfg.Validators.Contains(peer) {
@@ -180,8 +183,13 @@ func (c *Core) listenOn() {
 		power += c.cfg.Validators.PowerOf(id)
 	}
 	set := c.cfg.Validators
-	isEnough := power >= set.WeakPower() || power+set.PowerOf(c.cfg.Self) >= set.QuorumPower()
-	if len(l.heard) == 0 || !isEnough && c.now.Before(l.until) {
+	ours := power + set.PowerOf(c.cfg.Self)
+	if power >= set.WeakPower() || ours >= set.QuorumPower() {
+		if soon := c.now.Add(c.cfg.Timing.Base / listenGrace); soon.Before(l.until) {
+			l.until, c.deadline.listen = soon, soon
+		}
+	}
+	if len(l.heard) == 0 || ours < set.TotalPower() && c.now.Before(l.until) {
 		return
 	}
 	overdue := l.overdue

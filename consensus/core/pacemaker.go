@@ -187,9 +187,9 @@ func (c *Core) onPeerConnected(ev PeerConnected) {
 	if ev.Peer == c.cfg.Self {
 		return
 	}
+	c.echo(ev.Peer) // first: one that listens has then heard of it when it has heard us
 	c.send(Envelope{To: ev.Peer})
 	c.resend(ev.Peer)
-	c.echo(ev.Peer)
 }
 
 // resend sends the current round's proposal, vote and timeout again, byte for byte. To everybody when to is zero.
