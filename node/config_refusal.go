@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 
+	"github.com/cairnchain/cairn/consensus/engine"
 	"github.com/cairnchain/cairn/node/keys"
 	"github.com/cairnchain/cairn/storage"
 )
@@ -24,6 +25,10 @@ const (
 	RefusedSettings   Refusal = "settings"
 	RefusedGenesis    Refusal = "genesis"
 	RefusedKey        Refusal = "key file"
+	// Of a node that ran:
+	StoppedElsewhere Refusal = "this key signs elsewhere"
+	StoppedLoop      Refusal = "crash loop"
+	StoppedPoison    Refusal = "a block cannot be executed, or the results differ"
 )
 
 // RefusalOf says which refusal an error is. keys.ErrNotFound alone is none: to a client it is an ordinary answer.
@@ -49,10 +54,17 @@ func RefusalOf(err error) Refusal {
 		{keys.ErrMalformed, RefusedKey},
 		{keys.ErrPassphraseNeeded, RefusedKey},
 		{keys.ErrPassphraseWrong, RefusedKey},
+		{ErrCrashLoop, StoppedLoop},
 	} {
 		if errors.Is(err, known.err) {
 			return known.refusal
 		}
+	}
+	if elsewhere := (*engine.SignedElsewhere)(nil); errors.As(err, &elsewhere) {
+		return StoppedElsewhere
+	}
+	if poison := (*PoisonError)(nil); errors.As(err, &poison) {
+		return StoppedPoison
 	}
 	if setting := (*SettingError)(nil); errors.As(err, &setting) {
 		return RefusedSettings

@@ -47,6 +47,8 @@ type Options struct {
 	Logger *slog.Logger
 	// PeerListener replaces listening on peer.address. May be nil.
 	PeerListener net.Listener
+	// RetryHeight starts the node even if it ended CrashesMax times at its height, and counts from the beginning.
+	RetryHeight bool
 }
 
 // Node is a Cairn node: one validator with its storage, its network and its API. Make it by New, then Run it once.
@@ -96,7 +98,7 @@ type Endpoints struct {
 // Close it.
 //
 // Errors that an operator can act on: *PortBusyError, ErrGenesis, keys.Err…, storage.ErrLocked, storage.ErrSafety…,
-// storage.ErrCorrupt, storage.ErrWrongChain, storage.ErrNewerSchema. Their messages say what to do.
+// storage.ErrCorrupt, storage.ErrWrongChain, storage.ErrNewerSchema, ErrCrashLoop. Their messages say what to do.
 func New(opts Options) (*Node, error) {
 	if err := opts.Settings.Validate(); err != nil {
 		return nil, err
@@ -106,9 +108,12 @@ func New(opts Options) (*Node, error) {
 		n.log = slog.Default()
 	}
 	for _, step := range []func() error{
-		n.openFolder, n.listen, n.openStorage, n.openTelemetry, n.openNetwork, n.openEngine, n.openServices,
+		n.openFolder, n.listen, n.openStorage, n.checkCrashes, n.openTelemetry, n.openNetwork, n.openEngine, n.openServices,
 	} {
 		if err := step(); err != nil {
+			if n.store != nil {
+				err = n.ended(err)
+			}
 			return nil, errors.Join(err, n.Close())
 		}
 	}

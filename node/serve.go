@@ -138,6 +138,8 @@ func (n *Node) peers() []rpc.PeerStatus {
 
 // Run runs the node until ctx ends, then stops it and returns nil; or until something in it fails for good, and returns
 // that. Everything it started has ended and every file is closed then. Run once.
+//
+// Errors that an operator can act on: *PoisonError, with a dump; *engine.SignedElsewhere.
 func (n *Node) Run(ctx context.Context) error {
 	if err := n.telemetry.Start(ctx); err != nil {
 		return errors.Join(err, n.Close())
@@ -158,7 +160,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.listeners.metrics != nil {
 		group.Go(func() error { return served(n.metrics.Serve(n.listeners.metrics)) })
 	}
-	err := group.Wait()
+	err := n.ended(group.Wait())
 	flush, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
 	if late := n.telemetry.Shutdown(flush); late != nil {

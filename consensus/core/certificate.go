@@ -73,9 +73,9 @@ func (c *Core) certify(n *node, qc *consensus.QC) {
 	}
 	switch {
 	case n.state == executed && n.info != qc.Block():
-		c.halt(fmt.Errorf("%w: block %v: ours %+v, certified %+v", ErrDivergence, n.info, n.info, qc.Block()))
+		c.halt(&Divergence{Block: n.block, Ours: n.info, Certified: qc.Block(), Certificate: qc})
 	case n.state == refused:
-		c.halt(fmt.Errorf("%w: block %v is certified, and invalid here", ErrDivergence, n.block))
+		c.halt(&Divergence{Block: n.block, Certified: qc.Block(), Certificate: qc, Reason: "its execution refuses it"})
 	}
 }
 
@@ -113,7 +113,7 @@ func (c *Core) commit() {
 			break
 		}
 		if b == n && b.info != target {
-			c.halt(fmt.Errorf("%w: block %v: ours %+v, committed %+v", ErrDivergence, b.info, b.info, target))
+			c.halt(&Divergence{Block: b.block, Ours: b.info, Certified: target, Certificate: proof})
 			return
 		}
 		c.commitBlock(b, proof)

@@ -27,7 +27,8 @@ var (
 	// ErrConflict is a Halt: two certificates contradict each other, so more than a third of the power is faulty. The
 	// error is a *Conflict.
 	ErrConflict = errors.New("conflicting certificates")
-	// ErrDivergence is a Halt: a quorum certified another outcome than ours for a block, or one that is invalid here.
+	// ErrDivergence is a Halt: a quorum certified another outcome than ours for a block, or one that is invalid here. The
+	// error is a *Divergence.
 	ErrDivergence = errors.New("our outcome differs from the certified one")
 )
 

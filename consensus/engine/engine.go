@@ -131,7 +131,7 @@ func (e *Engine) publish() {
 func (e *Engine) carryOut(effects core.Effects) error {
 	if effects.Halt != nil {
 		e.observe(effects.Notes)
-		return errors.Join(fmt.Errorf("consensus halts: %w", effects.Halt), e.keepEvidence(effects.Notes))
+		return errors.Join(fmt.Errorf("consensus halts: %w", e.explain(effects.Halt)), e.keepEvidence(effects.Notes))
 	}
 	if err := e.save(effects.Save); err != nil {
 		return err
