@@ -60,7 +60,7 @@ func RefusalOf(err error) Refusal {
 			return known.refusal
 		}
 	}
-	if elsewhere := (*engine.SignedElsewhere)(nil); errors.As(err, &elsewhere) {
+	if elsewhere, rival := (*engine.SignedElsewhere)(nil), (*RivalError)(nil); errors.As(err, &elsewhere) || errors.As(err, &rival) {
 		return StoppedElsewhere
 	}
 	if poison := (*PoisonError)(nil); errors.As(err, &poison) {

@@ -77,6 +77,7 @@ type Node struct {
 	metrics   *http.Server
 	shares    shares // of the engine's inbox
 	sharing   map[consensus.ValidatorID]sharing
+	rivals    *rivals
 	counted   sharingStats
 	intake    *intake
 	fetching  atomic.Pointer[consensus.ValidatorID] // whom blocks are being fetched from; nil: nobody

@@ -139,7 +139,7 @@ func (n *Node) peers() []rpc.PeerStatus {
 // Run runs the node until ctx ends, then stops it and returns nil; or until something in it fails for good, and returns
 // that. Everything it started has ended and every file is closed then. Run once.
 //
-// Errors that an operator can act on: *PoisonError, with a dump; *engine.SignedElsewhere.
+// Errors that an operator can act on: *PoisonError, with a dump; *engine.SignedElsewhere; *RivalError.
 func (n *Node) Run(ctx context.Context) error {
 	if err := n.telemetry.Start(ctx); err != nil {
 		return errors.Join(err, n.Close())
@@ -149,6 +149,7 @@ func (n *Node) Run(ctx context.Context) error {
 		func(ctx context.Context) error { return n.loop.Run(ctx, n.engine) },
 		n.network.Run,
 		n.services.Run,
+		n.rivals.await,
 		n.collect,
 		n.awaitReady,
 		n.stopServers,
