@@ -143,9 +143,10 @@ func (n *Node) openNetwork() error {
 	for _, p := range n.opts.Settings.Peers {
 		addresses[p.PublicKey] = p.Address
 	}
+	n.rivals = newRivals(n.genesis.Validators)
 	cfg := peer.Config{
 		Key: n.key, Self: n.self, ChainID: n.genesis.ChainID, Genesis: n.genesis.Hash(), Epoch: consensus.FirstEpoch,
-		Listener: n.listeners.peer, Observe: n.telemetry.PeerObserver(),
+		Listener: n.listeners.peer, Observe: n.telemetry.PeerObserver(), Rival: n.rivals.tell,
 	}
 	for _, v := range n.genesis.Validators.Members() {
 		address := addresses[v.Key.String()]

@@ -32,7 +32,9 @@ type cluster struct {
 type clusterMember struct {
 	c       *cluster
 	home    Home
-	address string // of its peers' listener; the same after a restart
+	address string  // of its peers' listener; the same after a restart
+	app     app.App // its own; nil: the cluster's
+	retry   bool    // --retry-height
 	node    *Node
 	stop    context.CancelFunc
 	done    chan error
@@ -106,10 +108,7 @@ func (m *clusterMember) settings() Settings {
 func (m *clusterMember) start(listener net.Listener) {
 	t := m.c.t
 	t.Helper()
-	n, err := New(Options{
-		Home: m.home, Settings: m.settings(), App: m.c.app, PeerListener: listener,
-		Received: m.c.record, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
-	})
+	n, err := New(m.options(listener))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,6 +119,17 @@ func (m *clusterMember) start(listener net.Listener) {
 		t.Fatal(err)
 	}
 	t.Cleanup(m.halt)
+}
+
+func (m *clusterMember) options(listener net.Listener) Options {
+	own := m.app
+	if own == nil {
+		own = m.c.app
+	}
+	return Options{
+		Home: m.home, Settings: m.settings(), App: own, PeerListener: listener, RetryHeight: m.retry,
+		Received: m.c.record, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	}
 }
 
 // halt stops the member and waits until it is gone; it may have stopped already.

@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 
+	"github.com/cairnchain/cairn/consensus/engine"
 	"github.com/cairnchain/cairn/node/follow"
 	"github.com/cairnchain/cairn/node/keys"
 	"github.com/cairnchain/cairn/storage"
@@ -26,6 +27,10 @@ const (
 	RefusedGenesis    Refusal = "genesis"
 	RefusedKey        Refusal = "key file"
 	RefusedDistrust   Refusal = "the chain cannot be trusted"
+	// Of a node that ran:
+	StoppedElsewhere Refusal = "this key signs elsewhere"
+	StoppedLoop      Refusal = "crash loop"
+	StoppedPoison    Refusal = "a block cannot be executed, or the results differ"
 )
 
 // RefusalOf says which refusal an error is. keys.ErrNotFound alone is none: to a client it is an ordinary answer.
@@ -52,10 +57,17 @@ func RefusalOf(err error) Refusal {
 		{keys.ErrMalformed, RefusedKey},
 		{keys.ErrPassphraseNeeded, RefusedKey},
 		{keys.ErrPassphraseWrong, RefusedKey},
+		{ErrCrashLoop, StoppedLoop},
 	} {
 		if errors.Is(err, known.err) {
 			return known.refusal
 		}
+	}
+	if elsewhere, rival := (*engine.SignedElsewhere)(nil), (*RivalError)(nil); errors.As(err, &elsewhere) || errors.As(err, &rival) {
+		return StoppedElsewhere
+	}
+	if poison := (*PoisonError)(nil); errors.As(err, &poison) {
+		return StoppedPoison
 	}
 	if setting := (*SettingError)(nil); errors.As(err, &setting) {
 		return RefusedSettings

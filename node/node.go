@@ -48,6 +48,8 @@ type Options struct {
 	Logger *slog.Logger
 	// PeerListener replaces listening on peer.address. May be nil.
 	PeerListener net.Listener
+	// RetryHeight starts the node even if it ended CrashesMax times at its height, and counts from the beginning.
+	RetryHeight bool
 }
 
 // Node is a Cairn node: one validator with its storage, its network and its API, or a listener, which follows upstreams
@@ -78,6 +80,7 @@ type Node struct {
 	metrics   *http.Server
 	shares    shares // of the engine's inbox
 	sharing   map[consensus.ValidatorID]sharing
+	rivals    *rivals
 	counted   sharingStats
 	intake    *intake
 	fetching  atomic.Pointer[consensus.ValidatorID] // whom blocks are being fetched from; nil: nobody
@@ -99,7 +102,8 @@ type Endpoints struct {
 // Close it.
 //
 // Errors that an operator can act on: *PortBusyError, ErrGenesis, keys.Err…, storage.ErrLocked, storage.ErrSafety…,
-// storage.ErrCorrupt, storage.ErrWrongChain, storage.ErrNewerSchema, follow.ErrStopped. Their messages say what to do.
+// storage.ErrCorrupt, storage.ErrWrongChain, storage.ErrNewerSchema, follow.ErrStopped, ErrCrashLoop. Their messages say
+// what to do.
 func New(opts Options) (*Node, error) {
 	if err := opts.Settings.Validate(); err != nil {
 		return nil, err
@@ -109,9 +113,12 @@ func New(opts Options) (*Node, error) {
 		n.log = slog.Default()
 	}
 	for _, step := range []func() error{
-		n.openFolder, n.listen, n.openStorage, n.openTelemetry, n.openChain, n.openServices,
+		n.openFolder, n.listen, n.openStorage, n.checkCrashes, n.openTelemetry, n.openChain, n.openServices,
 	} {
 		if err := step(); err != nil {
+			if n.store != nil {
+				err = n.ended(err)
+			}
 			return nil, errors.Join(err, n.Close())
 		}
 	}

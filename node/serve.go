@@ -140,6 +140,8 @@ func (n *Node) peers() []rpc.PeerStatus {
 
 // Run runs the node until ctx ends, then stops it and returns nil; or until something in it fails for good, and returns
 // that. Everything it started has ended and every file is closed then. Run once.
+//
+// Errors that an operator can act on: *PoisonError, with a dump; *engine.SignedElsewhere; *RivalError.
 func (n *Node) Run(ctx context.Context) error {
 	if err := n.telemetry.Start(ctx); err != nil {
 		return errors.Join(err, n.Close())
@@ -149,7 +151,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.IsListener() {
 		parts = append(parts, n.runFollower)
 	} else {
-		parts = append(parts, func(ctx context.Context) error { return n.loop.Run(ctx, n.engine) }, n.network.Run)
+		parts = append(parts, func(ctx context.Context) error { return n.loop.Run(ctx, n.engine) }, n.network.Run, n.rivals.await)
 	}
 	for _, part := range parts {
 		group.Go(func() error { return part(ctx) })
@@ -159,7 +161,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.listeners.metrics != nil {
 		group.Go(func() error { return served(n.metrics.Serve(n.listeners.metrics)) })
 	}
-	err := group.Wait()
+	err := n.ended(group.Wait())
 	flush, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
 	if late := n.telemetry.Shutdown(flush); late != nil {

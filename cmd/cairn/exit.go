@@ -47,12 +47,18 @@ var (
 	exitSettings = exit{19, "start: a setting is unknown or out of its range", "cairn config docs lists all settings"}
 	exitGenesis  = exit{20, "start: the genesis document cannot be used", ""}
 	exitKey      = exit{21, "a key file is refused: readable by others, damaged, or its passphrase is missing or wrong", ""}
+	exitTwice    = exit{23, "start: this validator's key signs elsewhere too, or its safety record is an old copy",
+		"do not start it again before you know where the other one is: see the runbook, \"Two nodes have one key\""}
+	exitLoop   = exit{24, "start: the node ended again and again at one height", ""}
+	exitPoison = exit{25, "start: a block cannot be executed here, its certified result differs from ours, or consensus halted",
+		"the other validators go on if only this one is affected: see the runbook, \"A block cannot be executed\""}
 	exitDistrust = exit{27, "start: a listener's chain does not contain its trusted checkpoint, or upstreams hold proofs of two chains", ""}
 )
 
 var exits = []exit{
 	exitOK, exitFailure, exitUsage, exitNotFound, exitRejected, exitUnavailable, exitLost, exitLocked, exitNoSafety, exitDamaged,
-	exitWrongKey, exitChain, exitNewer, exitCorrupt, exitPort, exitHome, exitSettings, exitGenesis, exitKey, exitDistrust,
+	exitWrongKey, exitChain, exitNewer, exitCorrupt, exitPort, exitHome, exitSettings, exitGenesis, exitKey, exitTwice,
+	exitLoop, exitPoison, exitDistrust,
 }
 
 var refusalExits = map[node.Refusal]exit{
@@ -60,6 +66,7 @@ var refusalExits = map[node.Refusal]exit{
 	node.RefusedWrongKey: exitWrongKey, node.RefusedWrongChain: exitChain, node.RefusedNewer: exitNewer,
 	node.RefusedCorrupt: exitCorrupt, node.RefusedHome: exitHome, node.RefusedSettings: exitSettings,
 	node.RefusedGenesis: exitGenesis, node.RefusedKey: exitKey, node.RefusedDistrust: exitDistrust,
+	node.StoppedElsewhere: exitTwice, node.StoppedLoop: exitLoop, node.StoppedPoison: exitPoison,
 }
 
 // usageError is a command line that cannot be carried out.

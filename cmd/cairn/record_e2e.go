@@ -11,6 +11,10 @@ import (
 
 // observed has the node write down what it receives in the new file that CAIRN_E2E_RECORD names, if it does.
 func observed(o node.Options) (node.Options, error) {
+	o, err := poison(o)
+	if err != nil {
+		return o, err
+	}
 	path := os.Getenv("CAIRN_E2E_RECORD")
 	if path == "" {
 		return o, nil

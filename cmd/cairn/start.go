@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,6 +26,7 @@ func (c *cli) startCommand() *cobra.Command {
 		Example: "  cairn start --home ./testnet/node0", Args: noArgs(),
 	}
 	c.addHome(cmd, "folder of the node")
+	retry := cmd.Flags().Bool("retry-height", false, "start even though the node ended again and again at this height")
 	node.AddSettingFlags(cmd.Flags(), nil)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		home, err := filepath.Abs(c.home)
@@ -39,7 +42,7 @@ func (c *cli) startCommand() *cobra.Command {
 			return err
 		}
 		logger := newLogger(c.errOut, settings.Log)
-		opts, err := observed(node.Options{Home: node.Home(home), Settings: settings, Logger: logger})
+		opts, err := observed(node.Options{Home: node.Home(home), Settings: settings, Logger: logger, RetryHeight: *retry})
 		if err != nil {
 			return err
 		}
@@ -47,13 +50,17 @@ func (c *cli) startCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		calm, err := node.Home(home).CatchPanics(func(f *os.File) error { return debug.SetCrashOutput(f, debug.CrashOptions{}) })
+		if err != nil {
+			return errors.Join(err, n.Close())
+		}
 		if err := c.announce(n, home); err != nil {
 			return errors.Join(err, n.Close())
 		}
 		for _, s := range settings.Redacted() {
 			logger.Debug("setting", "key", s.Key, "value", s.Value)
 		}
-		return errors.Join(untilStopped(cmd.Context(), n.Run), node.RemoveEndpoints(home))
+		return errors.Join(untilStopped(cmd.Context(), n.Run), node.RemoveEndpoints(home), calm())
 	}
 	return cmd
 }

@@ -27,6 +27,7 @@ func (c *Core) learn(sync *consensus.SyncInfo, qc *consensus.QC, tc *consensus.T
 // from that peer if it can.
 func (c *Core) settle(from consensus.ValidatorID, sync *consensus.SyncInfo) {
 	c.heardFrom(from, sync)
+	c.hear(from)
 	c.help(from, sync)
 	c.planFetch(from)
 }
@@ -35,6 +36,7 @@ func (c *Core) settle(from consensus.ValidatorID, sync *consensus.SyncInfo) {
 // who votes once per round, so more than a third is faulty and we stop (P13).
 func (c *Core) learnQC(qc *consensus.QC) {
 	round := qc.Round()
+	c.guardQC(qc)
 	known := c.certified[round]
 	if known == nil || !known.Same(qc) {
 		c.witnessQC(qc)
@@ -71,14 +73,15 @@ func (c *Core) certify(n *node, qc *consensus.QC) {
 	}
 	switch {
 	case n.state == executed && n.info != qc.Block():
-		c.halt(fmt.Errorf("%w: block %v: ours %+v, certified %+v", ErrDivergence, n.info, n.info, qc.Block()))
+		c.halt(&Divergence{Block: n.block, Ours: n.info, Certified: qc.Block(), Certificate: qc})
 	case n.state == refused:
-		c.halt(fmt.Errorf("%w: block %v is certified, and invalid here", ErrDivergence, n.block))
+		c.halt(&Divergence{Block: n.block, Certified: qc.Block(), Certificate: qc, Reason: "its execution refuses it"})
 	}
 }
 
 func (c *Core) learnTC(tc *consensus.TC) {
 	c.learnQC(tc.HighQC)
+	c.guardTC(tc)
 	if c.highTC == nil || tc.Round > c.highTC.Round {
 		c.witnessTC(tc)
 		c.highTC = tc
@@ -110,7 +113,7 @@ func (c *Core) commit() {
 			break
 		}
 		if b == n && b.info != target {
-			c.halt(fmt.Errorf("%w: block %v: ours %+v, committed %+v", ErrDivergence, b.info, b.info, target))
+			c.halt(&Divergence{Block: b.block, Ours: b.info, Certified: target, Certificate: proof})
 			return
 		}
 		c.commitBlock(b, proof)

@@ -27,7 +27,8 @@ var (
 	// ErrConflict is a Halt: two certificates contradict each other, so more than a third of the power is faulty. The
 	// error is a *Conflict.
 	ErrConflict = errors.New("conflicting certificates")
-	// ErrDivergence is a Halt: a quorum certified another outcome than ours for a block, or one that is invalid here.
+	// ErrDivergence is a Halt: a quorum certified another outcome than ours for a block, or one that is invalid here. The
+	// error is a *Divergence.
 	ErrDivergence = errors.New("our outcome differs from the certified one")
 )
 
@@ -92,6 +93,8 @@ type Config struct {
 	Election         Election // of the chain's genesis; others only in tests
 	Timing           Timing
 	Rules            safety.Rules // of the domain's commit rule when nil; others only to prove that tests bite
+	// Unguarded: it is not looked for that our key signs elsewhere. Only for validators of tests that do so on purpose.
+	Unguarded bool
 }
 
 // Recovery is what was durable when the process started.
@@ -135,6 +138,7 @@ type Core struct {
 	shunned  map[consensus.ValidatorID]time.Time // until when a peer is asked after all others
 
 	witness   witness
+	guard     guard
 	candidate *node          // the first valid proposal of the current round
 	build     *build         // the Build that is under way
 	proposed  consensus.Hash // our newest proposal since the start
@@ -165,6 +169,7 @@ func New(cfg Config, rec Recovery) (*Core, Effects) {
 		helped:    map[consensus.ValidatorID]time.Time{},
 		shunned:   map[consensus.ValidatorID]time.Time{},
 		witness:   newWitness(),
+		guard:     newGuard(cfg, rec),
 		proof:     rec.Proof.Get(),
 		highQC:    rec.Proof.Get(),
 		commitQC:  rec.Proof.Get(),
@@ -209,6 +214,10 @@ func (c *Core) Step(ev Event) Effects {
 // a round costs one Save, and what was never sent need not be saved. A commit alone saves no certificates, for its own
 // write carries the one that proves it; the rest of the round would wait for the device once more.
 func (c *Core) finish() Effects {
+	c.judgeForeign()
+	if c.guard.silent {
+		c.effects.Build, c.effects.Send = nil, withoutDrafts(c.effects.Send)
+	}
 	leaves := len(c.effects.Send) > 0 || len(c.effects.Fetch) > 0 || len(c.effects.Commit) > 0 && len(c.dirty.Blocks) > 0
 	if leaves && !c.dirty.isEmpty() {
 		save := c.dirty
@@ -274,6 +283,8 @@ type Status struct {
 	LastVoted consensus.Round
 	Idle      bool // nothing uncommitted holds transactions
 	Waiting   bool // we lead the round and wait for work
+	Listening bool // nothing new is signed yet: the others must be heard first
+	Silent    bool // our key signs elsewhere too: nothing is signed any more
 }
 
 // Status returns a snapshot. It may be called between Steps, from the goroutine that steps.
@@ -281,6 +292,7 @@ func (c *Core) Status() Status {
 	s := Status{
 		Round: c.round, Leader: c.leader(), Entered: c.entered, HighQC: c.highQC, HighTC: c.highTC,
 		CommitQC: c.commitQC, Root: c.tree.root.info, Tree: c.tree.size(), Orphans: len(c.orphans), Ballots: len(c.votes), LastVoted: c.safety.LastVoted, Idle: !c.busy(), Waiting: c.waiting,
+		Listening: c.guard.listen.on, Silent: c.guard.silent,
 	}
 	if c.fetch != nil {
 		s.Fetching = c.fetch.target

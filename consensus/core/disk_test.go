@@ -2,6 +2,8 @@ package core_test
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/cairnchain/cairn/consensus"
@@ -29,6 +31,13 @@ func newDisk(c *consensustest.Committee) *disk {
 		root:   c.Root,
 		proof:  c.GenesisQC().Encode(),
 	}
+}
+
+// copy returns a disk with the same content.
+func (d *disk) copy() *disk {
+	c := *d
+	c.blocks, c.order, c.chain = maps.Clone(d.blocks), slices.Clone(d.order), slices.Clone(d.chain)
+	return &c
 }
 
 func (d *disk) save(s *core.Save) {

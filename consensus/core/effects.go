@@ -36,6 +36,7 @@ type Envelope struct {
 	Proposal *consensus.Proposal   // at most one of Proposal, Vote, Timeout is set; none: sync info alone
 	Vote     *consensus.Vote
 	Timeout  *consensus.Timeout
+	Echo     *consensus.Message // set alone: signed before by To, and repeated as it is (P50)
 	Sync     *consensus.SyncInfo
 }
 

@@ -57,18 +57,25 @@ func (c *Core) inWindow(round consensus.Round) bool {
 }
 
 func (c *Core) witnessProposal(p *consensus.Proposal) {
+	c.guardBlock(p.Block, "in a proposal")
 	if c.inWindow(p.Block.Round) {
 		c.accuse(p.Statement())
 	}
 }
 
 func (c *Core) witnessVote(v *consensus.Vote) {
+	if v.Signer == c.cfg.Self {
+		c.guardVote(v.Data, "in a vote")
+	}
 	if c.inWindow(v.Round()) {
 		c.accuse(v.Statement())
 	}
 }
 
 func (c *Core) witnessTimeout(t *consensus.Timeout) {
+	if t.Signer == c.cfg.Self {
+		c.guardTimeout(t.Round, t.QC.Round(), "in a timeout")
+	}
 	if c.inWindow(t.Round) {
 		c.accuse(t.Statement(c.cfg.Domain.Epoch))
 	}
@@ -93,6 +100,9 @@ func (c *Core) accuse(statements ...consensus.Statement) {
 	for _, s := range statements {
 		if evidence := c.witness.look(s); evidence != nil {
 			c.note(Equivocation{Evidence: evidence})
+			if s.Signer == c.cfg.Self {
+				c.foreign(s.EvidenceKey, "beside another one of ours")
+			}
 		}
 	}
 }
@@ -102,6 +112,11 @@ func (c *Core) dropWitnessed() {
 	for round := range c.witness.seen {
 		if !c.inWindow(round) {
 			delete(c.witness.seen, round)
+		}
+	}
+	for key := range c.guard.signed {
+		if !c.inWindow(key.Round) {
+			delete(c.guard.signed, key)
 		}
 	}
 }

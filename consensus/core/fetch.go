@@ -222,9 +222,10 @@ func (c *Core) insertChunk(chunk *consensus.Chunk) int {
 			continue
 		}
 		if reason := c.checkLeader(b, parent); reason != "" {
-			c.halt(fmt.Errorf("%w: block %v is certified, and invalid here: %s", ErrDivergence, b, reason))
+			c.halt(&Divergence{Block: b, Certified: consensus.BlockInfo{Round: b.Round, Height: b.Height, ID: b.ID()}, Reason: reason})
 			return added
 		}
+		c.guardBlock(b, "in blocks that were fetched")
 		n := c.insert(b, parent)
 		added++
 		c.adopt(n)

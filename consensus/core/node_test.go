@@ -20,6 +20,7 @@ type node struct {
 
 	core     *core.Core // nil while it is down
 	disk     *disk
+	spare    *disk // a backup of it
 	timer    time.Time
 	local    []pending
 	held     map[string]bool // kinds of local work that wait until they are released
@@ -225,6 +226,9 @@ func (n *node) send(e core.Envelope) {
 	var back func() core.Event
 	sync := n.identityOrNone().SyncInfo(e.Sync)
 	switch {
+	case e.Echo != nil:
+		n.echo(m, e)
+		return
 	case e.Proposal != nil:
 		p := n.identity().Proposal(e.Proposal)
 		m.kind, m.round, m.body = "proposal", p.Get().Block.Round, p.Get().Encode()
@@ -255,6 +259,21 @@ func (n *node) send(e core.Envelope) {
 	if back != nil {
 		n.push("own", back)
 	}
+}
+
+// echo repeats what its receiver signed.
+func (n *node) echo(m message, e core.Envelope) {
+	m.kind, m.round, m.to = e.Echo.Kind(), e.Echo.Round(), n.c.nodeOf(e.To).index
+	switch echo := e.Echo; {
+	case echo.Proposal != nil:
+		m.body = echo.Proposal.Encode()
+	case echo.Vote != nil:
+		m.body = echo.Vote.Encode()
+	case echo.Timeout != nil:
+		m.body = echo.Timeout.Encode()
+	}
+	n.c.oracle.echoed(&m)
+	n.c.post(&m)
 }
 
 // identityOrNone also serves observers, who sign nothing but vouch for their own certificates.

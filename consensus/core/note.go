@@ -127,6 +127,17 @@ type (
 	// Equivocation says that a validator signed two different messages of one kind in one round, and proves it: both
 	// signatures were verified. A core says it once for each kind, round and signer.
 	Equivocation struct{ *consensus.Evidence }
+	// Listened says that enough of the others was heard since the start: from now on this node signs.
+	Listened struct {
+		Peers int
+		Power consensus.Power // theirs
+	}
+	// SignedElsewhere says that our key made a signature that this node did not make. From now on it signs nothing.
+	SignedElsewhere struct {
+		consensus.EvidenceKey                 // of that signature
+		Where                 string          // it was found
+		LastVoted             consensus.Round // by our record
+	}
 )
 
 func (RoundEntered) note()     {}
@@ -155,3 +166,5 @@ func (FetchEnded) note()       {}
 func (Helped) note()           {}
 func (MessageDropped) note()   {}
 func (Equivocation) note()     {}
+func (Listened) note()         {}
+func (SignedElsewhere) note()  {}

@@ -291,6 +291,18 @@ func (o *oracle) leaves(n *node, m *message, e core.Envelope) {
 	o.signedOnce(n, m.kind, m.round, m.body)
 }
 
+// echoed: only what a node signed is repeated to it, for the same signature.
+func (o *oracle) echoed(m *message) {
+	o.checks["echoed"]++
+	to := o.c.nodes[m.to]
+	if to.byzantine {
+		return
+	}
+	if _, ok := o.wire[fmt.Sprintf("%s/%s/%d", m.kind, to.name, m.round)]; !ok {
+		o.fail("a %s of round %d is repeated to %s, which never sent one", m.kind, m.round, to.name)
+	}
+}
+
 // signedOnce: a key signs one content per kind and round, and repeats it byte for byte.
 func (o *oracle) signedOnce(n *node, kind string, round consensus.Round, content []byte) {
 	o.checks["signed once"]++

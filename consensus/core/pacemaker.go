@@ -15,11 +15,12 @@ type deadlines struct {
 	rebroadcast time.Time // the timeout goes out again
 	remind      time.Time // the leader is told of the certificate that began its round
 	fetch       time.Time // another peer is asked, or the fetch starts over
+	listen      time.Time // one who was heard since the start is enough
 }
 
 func (d *deadlines) earliest() time.Time {
 	var first time.Time
-	for _, t := range []time.Time{d.round, d.idle, d.heldVote, d.rebroadcast, d.remind, d.fetch} {
+	for _, t := range []time.Time{d.round, d.idle, d.heldVote, d.rebroadcast, d.remind, d.fetch, d.listen} {
 		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
 			first = t
 		}
@@ -38,6 +39,9 @@ func (c *Core) take(deadline *time.Time) bool {
 
 func (c *Core) onTimer() {
 	c.armed = time.Time{} // the timer has fired: what is still due must be armed again
+	if c.take(&c.deadline.listen) {
+		c.listenOn()
+	}
 	if c.take(&c.deadline.heldVote) {
 		c.tryVote()
 	}
@@ -98,12 +102,12 @@ func (c *Core) enter(round consensus.Round, reason EntryReason) {
 	c.timeouts = newTimeoutTally(round)
 	c.candidate, c.build = nil, nil
 	c.waiting, c.idleOver, c.work = false, false, false
-	c.idleUntil = time.Time{}
+	c.idleUntil, c.guard.listen.overdue = time.Time{}, false
 	c.dropVotes()
 	c.dropWitnessed()
 
 	d := c.duration()
-	c.deadline = deadlines{round: c.now.Add(d), fetch: c.deadline.fetch}
+	c.deadline = deadlines{round: c.now.Add(d), fetch: c.deadline.fetch, listen: c.deadline.listen}
 	if reason == ByQC && c.isValidator() && c.leader() != c.cfg.Self {
 		c.deadline.remind = c.now.Add(c.cfg.Timing.Base / remindShare)
 	}
@@ -177,18 +181,20 @@ func (c *Core) onWorkPending() {
 	}
 }
 
-// onPeerConnected repeats what the peer may have missed: our certificates, and what we signed in this round (P33).
+// onPeerConnected repeats what the peer may have missed: our certificates, and what we signed in this round (P33); and
+// what it signed itself (P50).
 func (c *Core) onPeerConnected(ev PeerConnected) {
 	if ev.Peer == c.cfg.Self {
 		return
 	}
+	c.echo(ev.Peer) // first: one that listens has then heard of it when it has heard us
 	c.send(Envelope{To: ev.Peer})
 	c.resend(ev.Peer)
 }
 
 // resend sends the current round's proposal, vote and timeout again, byte for byte. To everybody when to is zero.
 func (c *Core) resend(to consensus.ValidatorID) {
-	if !c.isValidator() {
+	if !c.signs() {
 		return
 	}
 	if n := c.tree.get(c.safety.LastProposal); n != nil && c.safety.LastProposed == c.round && n.block != nil {

@@ -31,6 +31,7 @@ func (c *Core) onProposal(ev ProposalReceived) {
 func (c *Core) accept(p *consensus.Proposal, from consensus.ValidatorID) string {
 	b := p.Block
 	if n := c.tree.get(b.ID()); n != nil {
+		n.proposed = p
 		c.nominate(n, p.TC)
 		return ""
 	}
@@ -50,6 +51,7 @@ func (c *Core) accept(p *consensus.Proposal, from consensus.ValidatorID) string 
 	}
 	c.dropOld()
 	n := c.insert(b, parent)
+	n.proposed = p
 	c.allowIdle()
 	c.note(ProposalAccepted{Block: b, From: from})
 	c.nominate(n, p.TC)

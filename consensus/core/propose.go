@@ -17,7 +17,7 @@ type build struct {
 // lead asks for the payload of our proposal when we lead the round, have not proposed or timed out in it, and have
 // executed the high QC's block, which is the parent (P22). It always builds before it waits for work.
 func (c *Core) lead() {
-	if c.safety.LastProposed >= c.round || c.waiting || c.timedOut() {
+	if c.safety.LastProposed >= c.round || c.waiting || c.timedOut() || !c.signsAnew() {
 		return
 	}
 	parent := c.tree.get(c.highQC.Block().ID)
@@ -42,7 +42,7 @@ func (c *Core) lead() {
 
 func (c *Core) onPayloadBuilt(ev PayloadBuilt) {
 	b := c.build
-	if b == nil || ev.Round != b.round || ev.Parent != b.parent || b.round != c.round || c.timedOut() {
+	if b == nil || !c.signsAnew() || ev.Round != b.round || ev.Parent != b.parent || b.round != c.round || c.timedOut() {
 		return
 	}
 	c.build = nil
@@ -91,6 +91,7 @@ func (c *Core) propose(b *build, payload [][]byte) {
 		return // restarted in a round we proposed in: the old proposal was sent again
 	}
 	c.setSafety(next)
+	c.signing(consensus.ProposalEvidence, b.round)
 	c.proposed = block.ID()
 	c.dirty.Blocks = append(c.dirty.Blocks, block)
 	c.deadline.idle = time.Time{}

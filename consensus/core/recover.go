@@ -19,6 +19,7 @@ func (c *Core) recover(rec Recovery) {
 	}
 	c.recoverTree(rec.Blocks)
 	c.dirty, c.effects.Forget = Save{}, nil
+	c.deadline.listen = c.guard.listen.until
 	c.advance()
 	c.send(Envelope{})
 	c.resend(consensus.ValidatorID{})
@@ -26,7 +27,7 @@ func (c *Core) recover(rec Recovery) {
 		c.hurry()
 	}
 	if c.timedOut() {
-		c.deadline = deadlines{rebroadcast: c.now.Add(c.cfg.Timing.Base)}
+		c.deadline = deadlines{rebroadcast: c.now.Add(c.cfg.Timing.Base), listen: c.deadline.listen}
 	}
 	c.planFetch(consensus.ValidatorID{})
 }

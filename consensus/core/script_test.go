@@ -85,6 +85,8 @@ var commands = map[string]func(*script) string{
 	"heal":     (*script).heal,
 	"crash":    (*script).crash,
 	"restart":  (*script).restart,
+	"backup":   (*script).backup,
+	"restore":  (*script).restore,
 	"hold":     (*script).hold,
 	"release":  (*script).release,
 	"full":     (*script).setFull,
@@ -319,6 +321,23 @@ func (s *script) restart() string {
 	if !s.HasArg("silent") {
 		s.cluster.connect(n)
 	}
+	return ""
+}
+
+// backup node=a: its disk as it is now is kept aside. restore node=a: it has that disk again.
+func (s *script) backup() string {
+	n := s.theNode()
+	n.spare = n.disk.copy()
+	return ""
+}
+
+func (s *script) restore() string {
+	n := s.theNode()
+	if n.core != nil || n.spare == nil {
+		s.Fatalf(s.t, "%s is running, or has no backup", n.name)
+	}
+	n.disk = n.spare.copy()
+	s.cluster.oracle.durable[n] = n.disk.state()
 	return ""
 }
 

@@ -27,6 +27,7 @@ type solo struct {
 
 func newSolo(t *testing.T) *solo { return newSoloWith(t, core.DefaultTiming()) }
 
+// newSoloWith makes a core that is not guarded: the tests make certificates with the signatures of all.
 func newSoloWith(t *testing.T, timing core.Timing) *solo {
 	s := &solo{t: t, Committee: consensustest.New(consensustest.Equal(4)...)}
 	s.v = s.Verifier()
@@ -34,7 +35,7 @@ func newSoloWith(t *testing.T, timing core.Timing) *solo {
 	genesis := must(s.v.QC(s.GenesisQC()))
 	s.core, s.last = core.New(core.Config{
 		Domain: s.Domain, Validators: s.Set, Self: s.ID(3), ContiguousRounds: 2, Timing: timing,
-		Election: core.RoundRobin(s.Set, 2),
+		Election: core.RoundRobin(s.Set, 2), Unguarded: true,
 	}, core.Recovery{
 		Now: start, Safety: safety.Initial(consensus.FirstEpoch), Root: s.Root, Proof: genesis, HighQC: genesis,
 	})

@@ -17,7 +17,8 @@ func (c *Core) signTimeout() {
 	c.deadline.round, c.deadline.idle, c.deadline.heldVote = time.Time{}, time.Time{}, time.Time{}
 	c.deadline.rebroadcast = c.now.Add(c.cfg.Timing.Base)
 	c.waiting, c.deadline.remind = false, time.Time{}
-	if !c.isValidator() {
+	if !c.signsAnew() {
+		c.guard.listen.overdue = c.guard.listen.on
 		return
 	}
 	var tc *consensus.TC
@@ -31,6 +32,7 @@ func (c *Core) signTimeout() {
 		return
 	}
 	c.setSafety(next)
+	c.signing(consensus.TimeoutEvidence, c.round)
 	c.note(TimeoutSigned{Round: c.round, QC: timeout.QC.Round()})
 	c.send(Envelope{Timeout: timeout})
 }
@@ -39,7 +41,7 @@ func (c *Core) signTimeout() {
 func (c *Core) rebroadcast() {
 	c.deadline.rebroadcast = c.now.Add(c.cfg.Timing.Base)
 	c.note(Rebroadcast{Round: c.round})
-	if c.timedOut() && c.isValidator() {
+	if c.timedOut() && c.signs() {
 		c.send(Envelope{Timeout: c.safety.LastTimeout})
 		return
 	}

@@ -165,6 +165,8 @@ func (l *transcript) text(note core.Note) string {
 		return fmt.Sprintf("drops %s of round %d from %s: %s", e.Kind, e.Round, l.name(e.From), e.Reason)
 	case core.Equivocation:
 		return fmt.Sprintf("sees %s equivocate: %s of round %d", l.name(e.Signer), e.Kind, e.Round)
+	case core.SignedElsewhere:
+		return fmt.Sprintf("signs no more: its %s of round %d, %s, is not its own; its record goes to %d", e.Kind, e.Round, l.where(e.Where), e.LastVoted)
 	default:
 		return ""
 	}
@@ -183,6 +185,8 @@ func (l *transcript) detail(note core.Note) string {
 		return fmt.Sprintf("counts %s's timeout of round %d: %d", l.name(e.Signer), e.Round, e.Power)
 	case core.HighQCRaised:
 		return fmt.Sprintf("high QC %s", l.qc(e.QC))
+	case core.Listened:
+		return fmt.Sprintf("has heard %d of power %d", e.Peers, e.Power)
 	default:
 		return ""
 	}
@@ -199,6 +203,8 @@ func (l *transcript) raw(n *node, e core.Effects) {
 			to = l.name(s.To)
 		}
 		switch {
+		case s.Echo != nil:
+			l.add(n, "  send its own %s r%d to %s", s.Echo.Kind(), s.Echo.Round(), to)
 		case s.Proposal != nil:
 			l.add(n, "  send proposal %s to %s", l.label(s.Proposal.Block.ID()), to)
 		case s.Vote != nil:
@@ -221,6 +227,12 @@ func (l *transcript) raw(n *node, e core.Effects) {
 	for _, c := range e.Commit {
 		l.add(n, "  commit %s, proof %s", l.label(c.Info.ID), l.qc(c.Proof))
 	}
+}
+
+// where leaves out the id of a block, which has a name in transcripts.
+func (l *transcript) where(text string) string {
+	before, _, _ := strings.Cut(text, " of ")
+	return before
 }
 
 func (l *transcript) saved(s *core.Save) string {

@@ -26,6 +26,7 @@ type node struct {
 	info     consensus.BlockInfo // when executed
 	qc       *consensus.QC       // certifies it, when known
 	tc       *consensus.TC       // came with its proposal
+	proposed *consensus.Proposal // as its leader signed it; nil when it came by a fetch
 	standing standing
 }
 

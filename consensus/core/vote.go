@@ -10,7 +10,7 @@ import (
 // timeout was signed in the round, it is executed, its time has come, and the rules allow it.
 func (c *Core) tryVote() {
 	n := c.candidate
-	if n == nil || n.state != executed || n.block.Round != c.round || c.safety.LastVoted >= c.round || !c.isValidator() {
+	if n == nil || n.state != executed || n.block.Round != c.round || c.safety.LastVoted >= c.round || !c.signsAnew() {
 		return
 	}
 	if due := time.UnixMilli(int64(n.block.Timestamp)); due.After(c.now) {
@@ -26,6 +26,7 @@ func (c *Core) tryVote() {
 		return
 	}
 	c.setSafety(next)
+	c.signing(consensus.VoteEvidence, c.round)
 	c.note(VoteSigned{Data: vote.Data})
 	c.send(Envelope{Vote: vote})
 }

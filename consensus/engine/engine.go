@@ -71,6 +71,7 @@ func New(cfg Config, env Env) (*Engine, error) {
 		Election:         cfg.Election,
 		Timing:           cfg.Timing,
 		Rules:            cfg.Rules,
+		Unguarded:        cfg.Unguarded,
 	}, rec)
 	if err := e.carryOut(effects); err != nil {
 		return nil, err
@@ -130,7 +131,7 @@ func (e *Engine) publish() {
 func (e *Engine) carryOut(effects core.Effects) error {
 	if effects.Halt != nil {
 		e.observe(effects.Notes)
-		return errors.Join(fmt.Errorf("consensus halts: %w", effects.Halt), e.keepEvidence(effects.Notes))
+		return errors.Join(fmt.Errorf("consensus halts: %w", e.explain(effects.Halt)), e.keepEvidence(effects.Notes))
 	}
 	if err := e.save(effects.Save); err != nil {
 		return err
@@ -156,7 +157,7 @@ func (e *Engine) carryOut(effects core.Effects) error {
 		delete(e.outcomes, id)
 	}
 	e.observe(effects.Notes)
-	return e.keepEvidence(effects.Notes)
+	return errors.Join(e.keepEvidence(effects.Notes), elsewhere(effects.Notes))
 }
 
 // save makes blocks and certificates durable, then the safety record: in this order a record never speaks of a block
@@ -184,6 +185,9 @@ func (e *Engine) save(save *core.Save) error {
 // send signs drafts and gives messages to the transport; what is for everybody comes back to us as well.
 func (e *Engine) send(envelope core.Envelope) {
 	m := &consensus.Message{Sync: envelope.Sync}
+	if envelope.Echo != nil {
+		m.Proposal, m.Vote, m.Timeout = envelope.Echo.Proposal, envelope.Echo.Vote, envelope.Echo.Timeout
+	}
 	sync := e.identity.SyncInfo(envelope.Sync)
 	var own func(core.At) core.Event
 	switch self := e.cfg.Self; {

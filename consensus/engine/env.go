@@ -81,4 +81,5 @@ type Config struct {
 	Room             mempool.Room  // of a block that we propose: at most consensus.MaxBlockTransactions and MaxBlockBytes
 	FetchTimeout     time.Duration // of one request for blocks
 	Rules            safety.Rules  // of the chain's commit rule when nil; others only to prove that tests bite
+	Unguarded        bool          // see core.Config; only in tests
 }

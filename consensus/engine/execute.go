@@ -52,13 +52,14 @@ func (e *Engine) execute(block *consensus.Block) {
 	state := e.stateAfter(parent)
 	e.env.Async.Go(func(context.Context) Task {
 		start := e.env.Clock.Now()
-		result, err := e.env.App.Execute(state, appBlock(block))
+		result, err := Run(e.env.App, state, block)
 		if err != nil && !errors.Is(err, app.ErrInvalidBlock) {
+			failure := e.failure(state, parent.info, block, err)
 			return func(e *Engine) error {
 				if !e.awaits(block.ID()) { // a dead branch, whose state may be torn
 					return nil
 				}
-				return fmt.Errorf("execution of block %v (height %d) failed on this node: %w", block, block.Height, err)
+				return failure
 			}
 		}
 		e.stage("execute", block.Round, start)

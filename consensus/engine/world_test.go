@@ -211,8 +211,14 @@ func (m *member) deliver(from consensus.ValidatorID, msg *consensus.Message) {
 
 // record fails the test when somebody signs two different things of a kind in one round.
 func (m *member) record(msg *consensus.Message) {
+	signer := m.id
+	if msg.Vote != nil {
+		signer = msg.Vote.Signer // it may be repeated by another
+	} else if msg.Timeout != nil {
+		signer = msg.Timeout.Signer
+	}
 	note := func(kind string, round consensus.Round, content []byte) {
-		key := fmt.Sprint(kind, m.i, round)
+		key := fmt.Sprint(kind, signer, round)
 		if before, ok := m.w.signed[key]; ok && !bytes.Equal(before, content) {
 			m.w.t.Fatalf("member %d signed two %ss in round %d", m.i, kind, round)
 		}
@@ -221,6 +227,7 @@ func (m *member) record(msg *consensus.Message) {
 	switch {
 	case msg.Proposal != nil:
 		id := msg.Proposal.Block.ID()
+		signer = msg.Proposal.Block.Proposer
 		note("proposal", msg.Round(), id[:])
 	case msg.Vote != nil:
 		note("vote", msg.Round(), msg.Vote.Encode())

@@ -58,7 +58,7 @@ func (w *world) build(k knobs) {
 		}
 	}
 	w.makeGenesis(members)
-	w.net = newNetwork(w, len(members)+len(k.twins))
+	w.net = newNetwork(w, len(members)+len(k.twins)+len(k.clones))
 	for i, s := range signers {
 		w.add(i, s)
 	}
@@ -68,11 +68,16 @@ func (w *world) build(k knobs) {
 		twin.faulty, twin.skew = true, twinAhead
 	}
 	w.corrupt(signers)
+	for _, i := range k.clones {
+		w.add(i, signers[i]).copied = true
+	}
 	for _, v := range w.validators {
 		w.must(v.create())
 	}
 	for _, v := range w.validators {
-		v.start()
+		if !v.copied {
+			v.start()
+		}
 	}
 	w.clients.begin()
 }

@@ -31,6 +31,8 @@ type knobs struct {
 	dead       int           // validators that stay dead after healing
 	faulty     []faulty      // validators that break the protocol; with the dead below a third of the power
 	twins      []int         // members that run twice with one key: both are faulty
+	clones     []int         // members that have a second node, which a script starts
+	unguarded  bool          // a script makes signatures of honest validators
 	plain      bool          // messages are handed over as they are, not encoded and decoded
 	private    bool          // pools are not shared
 	desks      []int         // clients post each transfer once, to one of these; nil: to some, and again

@@ -352,7 +352,7 @@ func TestLongSilence(t *testing.T) {
 
 // TestHugeRounds is L15: the chain goes on over round 2^63.
 func TestHugeRounds(t *testing.T) {
-	scenario(t, 4, nil, func(w *world) {
+	scenario(t, 4, func(k *knobs) { k.unguarded = true }, func(w *world) {
 		w.commits(2, 10)
 		const round = consensus.Round(1)<<63 - 5
 		qc := w.validators[0].store.HighQC()

@@ -29,6 +29,7 @@ type validator struct {
 	marks  marks
 	heard  hearing
 	faulty bool   // nothing it does is judged
+	copied bool   // its disk is a copy of another or older one: it may find that its key signs elsewhere
 	actor  *actor // what stands between it and the network; nil for the honest, and for twins
 
 	alive    bool
@@ -149,6 +150,7 @@ func (v *validator) open() error {
 			Cache: engine.NewCertificates(certificatesKept),
 		},
 	}
+	cfg.Unguarded = w.knobs.unguarded || v.faulty && !v.copied
 	if w.cfg.Break.Rules != nil {
 		cfg.Rules = w.cfg.Break.Rules(safety.ForChain(w.genesis.Rule))
 	}
@@ -251,7 +253,10 @@ func (v *validator) settled(err error) {
 
 // halt ends a validator that found a broken invariant: of the others when they are more than a third, else its own.
 func (v *validator) halt(err error) {
+	elsewhere := (*engine.SignedElsewhere)(nil)
 	switch {
+	case v.copied && errors.As(err, &elsewhere):
+		v.w.reach("found that its key signs elsewhere")
 	case v.faulty:
 	case v.w.conflict && errors.Is(err, core.ErrConflict):
 		v.w.reach("conflict detected")

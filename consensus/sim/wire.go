@@ -67,6 +67,9 @@ func (l *wireLog) record(v *validator, m *consensus.Message) {
 	l.qc(m.Sync.HighQC)
 	l.qc(m.Sync.CommitQC)
 	l.tc(m.Sync.TC)
+	if l.echo(v, m) {
+		return
+	}
 	switch {
 	case m.Proposal != nil:
 		l.proposal(v, m.Proposal)
@@ -77,6 +80,32 @@ func (l *wireLog) record(v *validator, m *consensus.Message) {
 		l.timeout(v, m.Timeout)
 	}
 	l.round = max(l.round, m.Round())
+}
+
+// echo reports whether the message repeats what another one signed, and fails unless that one was seen to sign it.
+func (l *wireLog) echo(v *validator, m *consensus.Message) bool {
+	var signer consensus.ValidatorID
+	var kind byte
+	var content []byte
+	switch {
+	case m.Proposal != nil:
+		id := m.Proposal.Block.ID()
+		signer, kind, content = m.Proposal.Block.Proposer, 'p', id[:]
+	case m.Vote != nil:
+		signer, kind, content = m.Vote.Signer, 'v', m.Vote.Encode()
+	case m.Timeout != nil:
+		signer, kind, content = m.Timeout.Signer, 't', m.Timeout.Encode()
+	default:
+		return false
+	}
+	if signer == v.id {
+		return false
+	}
+	if who := l.w.genesis.Validators.Index(signer); !l.w.isFaulty(signer) && !bytes.Equal(l.signed[signedKey{kind, who, m.Round()}], content) {
+		l.w.fail("I5 double sign", "validator %d repeats a message of kind %c in round %d that %d did not send", v.i, kind, m.Round(), who)
+	}
+	l.w.reach("echo of a " + m.Kind())
+	return true
 }
 
 // witness remembers what a faulty validator proposes, if anybody may accept it. Nothing it signs is judged.

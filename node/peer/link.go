@@ -62,6 +62,9 @@ func (l *link) failed(err error) (refused bool) {
 	if l.channel != consensusChannel {
 		return refused
 	}
+	if isRivalry(err) && l.net.cfg.Rival != nil {
+		l.net.cfg.Rival(l.to.ID)
+	}
 	news := l.to.failed(err)
 	switch {
 	case refused:
@@ -79,7 +82,7 @@ func isRefusal(err error) bool {
 		return true
 	}
 	switch status.Code(err) {
-	case codes.FailedPrecondition, codes.ResourceExhausted, codes.InvalidArgument:
+	case codes.FailedPrecondition, codes.ResourceExhausted, codes.InvalidArgument, codes.AlreadyExists:
 		return true
 	default:
 		return false

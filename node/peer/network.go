@@ -45,6 +45,9 @@ type Config struct {
 	// Observe learns what happens; nil: nobody does. It is called from any goroutine and must not block. Notes about one
 	// peer are limited in rate.
 	Observe func(Note)
+	// Rival learns that a peer refuses us because another process with our key is connected with it, and was first; nil:
+	// nobody does. The peer may lie. It is called from any goroutine and must not block.
+	Rival func(peer consensus.ValidatorID)
 }
 
 // Node is what the network calls. All methods must be safe for concurrent use, and those with a context must return soon

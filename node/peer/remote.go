@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -51,6 +52,7 @@ type remote struct {
 	since     time.Time
 	lastError error
 	inbound   [channelCount]net.Conn // of the newest stream; nil: none
+	tenancy   tenancy                // of their consensus stream
 }
 
 func newRemote(p Peer, now time.Time) *remote {
@@ -91,13 +93,17 @@ func (r *remote) failed(reason error) (news bool) {
 }
 
 // arrive registers the connection of a stream of theirs. The newest wins: an older one is of a life that is over, and
-// its connection is closed. False: there is such a stream on this very connection.
-func (r *remote) arrive(c channel, conn net.Conn) bool {
+// its connection is closed. Errors: ErrMalformed when there is such a stream on this very connection, ErrRival.
+func (r *remote) arrive(c channel, conn net.Conn, life uint64) error {
 	r.mu.Lock()
 	old := r.inbound[c]
 	if old == conn {
 		r.mu.Unlock()
-		return false
+		return fmt.Errorf("%w: a second %v stream on one connection", ErrMalformed, c)
+	}
+	if c == consensusChannel && !r.tenancy.admit(life, old != nil) {
+		r.mu.Unlock()
+		return ErrRival
 	}
 	r.inbound[c] = conn
 	r.mu.Unlock()
@@ -111,7 +117,7 @@ func (r *remote) arrive(c channel, conn net.Conn) bool {
 		default:
 		}
 	}
-	return true
+	return nil
 }
 
 func (r *remote) leave(c channel, conn net.Conn) {

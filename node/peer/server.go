@@ -107,9 +107,8 @@ func (s server) greet(stream grpc.ServerStream, c channel, session session) (arr
 	}
 	verdict := s.net.checkHello(first.GetHandshake(), from.ID)
 	if verdict == nil {
-		if arrived = from.arrive(c, session.conn); !arrived {
-			verdict = fmt.Errorf("%w: a second %v stream on one connection", ErrMalformed, c)
-		}
+		verdict = from.arrive(c, session.conn, first.GetHandshake().GetLife())
+		arrived = verdict == nil
 	}
 	if err := stream.SendMsg(c.greeting(s.net.hello())); err != nil {
 		return arrived, err
@@ -159,6 +158,9 @@ func (n *Network) end(from *remote, err error) error {
 	case errors.Is(err, ErrTooManyFaults):
 		n.notes.refused(from.ID, err)
 		return status.Error(codes.ResourceExhausted, err.Error())
+	case errors.Is(err, ErrRival):
+		n.notes.refused(from.ID, err)
+		return status.Error(codes.AlreadyExists, err.Error())
 	case errors.As(err, &disagreement):
 		from.score.add(n.now(), faultInvalid)
 		n.notes.refused(from.ID, err)

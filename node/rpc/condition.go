@@ -45,6 +45,12 @@ func (s *Server) condition() condition {
 	if target := s.target(status); s.isBehind(target) {
 		c.reasons = append(c.reasons, fmt.Sprintf("catching up: at height %d of %d", s.store.Tip().Height, target))
 	}
+	switch {
+	case status.Silent:
+		c.reasons = append(c.reasons, "this key signs elsewhere too: the node signs nothing any more")
+	case status.Listening:
+		c.reasons = append(c.reasons, "listening: too few others were heard since the start, so the node signs nothing yet")
+	}
 	if status.Expiries > 0 {
 		c.missing = s.missing(status)
 	}

@@ -2,6 +2,8 @@ package rpc
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -47,7 +49,8 @@ func yieldSlot(ctx context.Context) {
 
 // unary keeps the limits of unary calls and gives their errors a status. Health checks are not limited: they must
 // answer when the node is busy.
-func (s *Server) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+func (s *Server) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (answer any, err error) {
+	defer s.catch(info.FullMethod, &err)
 	arrived(ctx)
 	if !strings.HasPrefix(info.FullMethod, ownPrefix) {
 		return next(ctx, request)
@@ -69,8 +72,7 @@ func (s *Server) unary(ctx context.Context, request any, info *grpc.UnaryServerI
 	}
 	ctx, cancel := context.WithTimeout(context.WithValue(ctx, slotKey{}, release), limit)
 	defer cancel()
-	answer, err := next(ctx, request)
-	if err != nil {
+	if answer, err = next(ctx, request); err != nil {
 		return nil, s.failed(info.FullMethod, err)
 	}
 	return answer, nil
@@ -80,7 +82,8 @@ func (s *Server) unary(ctx context.Context, request any, info *grpc.UnaryServerI
 type waiter interface{ waits() }
 
 // stream keeps the limits of streams and gives their errors a status.
-func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+	defer s.catch(info.FullMethod, &err)
 	if s.isStopping() {
 		return shuttingDown()
 	}
@@ -100,6 +103,14 @@ func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServ
 		return s.failed(info.FullMethod, err)
 	}
 	return nil
+}
+
+// catch makes a panic of a call the error of that call: it costs one client an answer, and not everybody the node. Nothing
+// that a call holds decides what is signed or committed.
+func (s *Server) catch(method string, err *error) {
+	if value := recover(); value != nil {
+		*err = s.failed(method, fmt.Errorf("panic: %v\n%s", value, debug.Stack()))
+	}
 }
 
 // failed makes the error of a call ready to leave, and tells the node of faults of its own.

@@ -42,6 +42,7 @@
 //	cairn_committed_blocks_total            counter   empty    blocks committed: true, false
 //	cairn_committed_transactions_total      counter            transactions in them
 //	cairn_equivocations_total               counter   kind     validators caught: proposal, vote, timeout
+//	cairn_signed_elsewhere_total            counter            signatures of our key that we did not make: we sign no more
 //	cairn_messages_dropped_total            counter   kind     messages of no use: proposal, vote, timeout
 //	cairn_fetches_total                     counter   outcome  requests for blocks: started, ended, failed
 //	cairn_fetched_blocks_total              counter            blocks that were new among those fetched

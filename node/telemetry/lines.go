@@ -20,6 +20,7 @@ const (
 	fieldTransactions = "transactions"
 	fieldLatency      = "latency"
 	fieldPeer         = "peer"
+	fieldPeers        = "peers"
 	fieldKind         = "kind"
 	fieldQCRound      = "qc_round"
 	fieldUntil        = "until"
@@ -118,7 +119,7 @@ func levelOf(n core.Note) (slog.Level, pace) {
 			return slog.LevelWarn, peerPace
 		}
 		return slog.LevelInfo, ownPace
-	case core.Committed, core.TCFormed, core.FetchStarted:
+	case core.Committed, core.TCFormed, core.FetchStarted, core.Listened:
 		return slog.LevelInfo, ownPace
 	case core.RoundExpired, core.Rebroadcast, core.TimeoutRefused, core.VoteRefused:
 		return slog.LevelWarn, ownPace
@@ -126,6 +127,8 @@ func levelOf(n core.Note) (slog.Level, pace) {
 		return slog.LevelWarn, peerPace
 	case core.Equivocation:
 		return slog.LevelError, peerPace
+	case core.SignedElsewhere:
+		return slog.LevelError, ownPace
 	case core.MessageDropped, core.Helped, core.ProposalHeld:
 		return slog.LevelDebug, peerPace
 	case core.Idle, core.ProposalSigned, core.ProposalAccepted, core.Executed, core.VoteSigned, core.VoteHeld,
@@ -232,6 +235,11 @@ func (l *lines) sayPeer(n core.Note) line {
 	case core.Equivocation:
 		return say("equivocation", round(n.Round), slog.String(fieldKind, n.Kind.String()), l.peer(n.Signer),
 			slog.String(fieldEvidence, n.ID().String()))
+	case core.Listened:
+		return say("the others were heard: this node signs from now on", slog.Int(fieldPeers, n.Peers))
+	case core.SignedElsewhere:
+		return say("this key signs elsewhere too, or the safety record is an old copy: this node signs no more", round(n.Round),
+			slog.String(fieldKind, n.Kind.String()), reason(n.Where))
 	default:
 		return line{}
 	}

@@ -72,6 +72,9 @@ func everyNote(c *consensustest.Committee) []struct {
 		{core.Helped{Peer: consensus.ValidatorID{0xab}}, `level=DEBUG msg="helped a peer that is behind" peer=ab000000`},
 		{core.MessageDropped{Kind: "vote", From: c.ID(2), Round: 9, Reason: "too far ahead"},
 			`level=DEBUG msg="message dropped" round=9 kind=vote peer=c reason="too far ahead"`},
+		{core.Listened{Peers: 3, Power: 3}, `level=INFO msg="the others were heard: this node signs from now on" peers=3`},
+		{core.SignedElsewhere{EvidenceKey: equivocation(consensus.VoteEvidence, c.ID(0), 9).EvidenceKey, Where: "in a vote", LastVoted: 7},
+			`level=ERROR msg="this key signs elsewhere too, or the safety record is an old copy: this node signs no more" round=9 kind=vote reason="in a vote"`},
 		{equivocation(consensus.VoteEvidence, c.ID(2), 9),
 			`level=ERROR msg=equivocation round=9 kind=vote peer=c evidence=` + equivocation(consensus.VoteEvidence, c.ID(2), 9).ID().String()},
 	}
@@ -150,8 +153,8 @@ func TestLevelIsRespected(t *testing.T) {
 			t.Errorf("written at level warn, or without the logger's attribute: %s", l)
 		}
 	}
-	if len(lines) != 8 {
-		t.Errorf("%d lines of warnings and errors, want 8:\n%s", len(lines), strings.Join(lines, "\n"))
+	if len(lines) != 9 {
+		t.Errorf("%d lines of warnings and errors, want 9:\n%s", len(lines), strings.Join(lines, "\n"))
 	}
 }
 

@@ -48,6 +48,7 @@ type meters struct {
 	committed       tally
 	transactions    metric.Int64Counter
 	equivocations   tally
+	elsewhere       metric.Int64Counter
 	dropped         tally
 	fetches         tally
 	fetchedBlocks   metric.Int64Counter
@@ -87,6 +88,7 @@ func newMeters(meter metric.Meter, names names) (*meters, error) {
 		transactions: m.counter(described{"cairn_committed_transactions", "Transactions in committed blocks."}),
 		equivocations: m.tally(described{"cairn_equivocations", "Validators caught signing two different messages in one round, by kind."},
 			"kind", "proposal", "vote", "timeout"),
+		elsewhere:     m.counter(described{"cairn_signed_elsewhere", "Signatures of our key found that we did not make: the node signs no more."}),
 		dropped:       m.tally(described{"cairn_messages_dropped", "Messages that were of no use, by kind."}, "kind", "proposal", "vote", "timeout"),
 		fetches:       m.tally(described{"cairn_fetches", "Requests for blocks, by what became of them."}, "outcome", "started", "ended", "failed"),
 		fetchedBlocks: m.counter(described{"cairn_fetched_blocks", "Blocks that were new among those fetched."}),
@@ -201,6 +203,8 @@ func (m *meters) notePeer(n core.Note) {
 		m.dropped.inc(n.Kind)
 	case core.Equivocation:
 		m.equivocations.inc(n.Kind.String())
+	case core.SignedElsewhere:
+		m.elsewhere.Add(background, 1)
 	default:
 	}
 }

@@ -95,6 +95,14 @@ const (
 // Crash ends d, every use of which is ErrCrashed from then on, and returns what the next process finds. Of every write
 // that was not synced the first torn bytes stand over the old content, or see Lost and Kept.
 func (d *Disk) Crash(torn int, reached Reached) *Disk {
+	d.crashed = true
+	return d.copy(torn, reached)
+}
+
+// Backup returns a copy of all that was written, and d goes on.
+func (d *Disk) Backup(reached Reached) *Disk { return d.copy(Kept, reached) }
+
+func (d *Disk) copy(torn int, reached Reached) *Disk {
 	next := NewDisk(reached)
 	for name, f := range d.files {
 		content := f.written
@@ -111,6 +119,5 @@ func (d *Disk) Crash(torn int, reached Reached) *Disk {
 		}
 		next.Set(name, content)
 	}
-	d.crashed = true
 	return next
 }

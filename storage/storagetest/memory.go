@@ -62,6 +62,18 @@ func (m *Memory) Unsynced(mayBeLost ...storage.Step) (n int) {
 func (m *Memory) Crash(keep int, reached Reached) *Memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.closed = ErrCrashed
+	return m.copy(keep, reached)
+}
+
+// Backup returns a copy of all that was written, and m goes on.
+func (m *Memory) Backup(reached Reached) *Memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.copy(len(m.unsynced), reached)
+}
+
+func (m *Memory) copy(keep int, reached Reached) *Memory {
 	next := NewMemory(reached)
 	for key, value := range m.durable {
 		next.durable[key] = value
@@ -74,7 +86,6 @@ func (m *Memory) Crash(keep int, reached Reached) *Memory {
 		next.keys = append(next.keys, key)
 	}
 	slices.Sort(next.keys)
-	m.closed = ErrCrashed
 	return next
 }
 

@@ -1,0 +1,249 @@
+package node
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cairnchain/cairn/app"
+	"github.com/cairnchain/cairn/app/counter"
+	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/consensus/core"
+	"github.com/cairnchain/cairn/consensus/engine"
+	"github.com/cairnchain/cairn/storage"
+)
+
+// spoiltApp is a counter that goes wrong, in some way, on a block that holds a transaction of this name.
+type spoiltApp struct {
+	counter.Counter
+	way string // "error", "panic" or "diverge"
+}
+
+const poisonName = "poison"
+
+var errPoisoned = errors.New("the disk of this app is on fire")
+
+func (a spoiltApp) Execute(s app.State, b app.Block) (app.Result, error) {
+	result, err := a.Counter.Execute(s, b)
+	for _, tx := range b.Transactions {
+		if !strings.Contains(string(tx), poisonName) {
+			continue
+		}
+		switch a.way {
+		case "error":
+			return app.Result{}, errPoisoned
+		case "panic":
+			panic("index out of range, say")
+		case "diverge":
+			result.Changes = append(result.Changes, app.Change{Key: []byte("zzz"), Value: []byte("only here")})
+		}
+	}
+	return result, err
+}
+
+// TestPoisonStopsOneNode: a node whose application fails, panics or computes something else on a block stops, with a dump
+// by which that can be seen again, and the others go on. Started again it stops again, until it is no longer started;
+// with an application that is right it goes on.
+func TestPoisonStopsOneNode(t *testing.T) {
+	for _, test := range []struct {
+		way, kind, then, verdict string
+		is                       func(error) bool
+	}{
+		{"error", "execution failed", "on fire", "the execution fails here too", func(err error) bool { return errors.Is(err, errPoisoned) }},
+		{"panic", "execution failed", "index out of range, say", "the execution fails here too", func(err error) bool {
+			p := (*engine.PanicError)(nil)
+			return errors.As(err, &p)
+		}},
+		{"diverge", "outcomes differ", "differs from the certified", "this version computes it too", func(err error) bool { return errors.Is(err, core.ErrDivergence) }},
+	} {
+		t.Run(test.way, func(t *testing.T) {
+			c := newCounterCluster(t, 4)
+			bad := c.members[3]
+			bad.app = spoiltApp{way: test.way}
+			c.start()
+			c.members[0].count("sheep", 0)
+			last := c.members[0].count(poisonName, 0)
+			err := bad.ended()
+			if !test.is(err) || RefusalOf(err) != StoppedPoison {
+				t.Fatalf("it ended by %v", err)
+			}
+			poison := (*PoisonError)(nil)
+			if !errors.As(err, &poison) || !strings.Contains(err.Error(), "cairn replay "+poison.Dump) {
+				t.Fatalf("no dump: %v", err)
+			}
+			checkDump(t, poison.Dump, test.kind, test.then, test.verdict, bad.app)
+
+			c.members = c.members[:3]
+			last = c.members[1].count("sheep", 1)
+			c.wantCount(last, "sheep", "2")
+
+			for ends := 1; ends < CrashesMax; ends++ {
+				bad.restartToEnd()
+			}
+			n, err := New(bad.options(nil))
+			if !errors.Is(err, ErrCrashLoop) || RefusalOf(err) != StoppedLoop || !strings.Contains(err.Error(), poison.Dump) ||
+				!strings.Contains(err.Error(), "--retry-height") {
+				t.Fatalf("%v, %v", n, err)
+			}
+			bad.app, bad.retry = counter.Counter{}, true
+			bad.restart()
+			bad.await("it has what it missed", func(s *storage.Store) bool {
+				_, err := s.Transaction(last)
+				return err == nil
+			})
+			if _, err := os.Stat(bad.home.CrashesFile()); err == nil {
+				t.Error("the crashes are still counted")
+			}
+		})
+	}
+}
+
+func checkDump(t *testing.T, dir, kind, then, verdict string, wrong app.App) {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(dir, dumpReport))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var report DumpReport
+	if err := json.Unmarshal(raw, &report); err != nil {
+		t.Fatal(err)
+	}
+	if report.Kind != kind || !strings.Contains(report.Error, then) || report.Height == 0 || report.ChainID != "count-test" {
+		t.Errorf("the dump says %+v", report)
+	}
+	if kind == "outcomes differ" && (report.Ours == nil || report.Certified == nil || report.Ours.StateRoot == report.Certified.StateRoot) {
+		t.Errorf("ours %+v, certified %+v", report.Ours, report.Certified)
+	}
+	same, err := Replay(dir, wrong)
+	if err != nil || !strings.Contains(same.Verdict, verdict) {
+		t.Errorf("replayed by the wrong application: %+v, %v", same, err)
+	}
+	right, err := Replay(dir, counter.Counter{})
+	if err != nil || right.Outcome == nil || right.Error != "" {
+		t.Fatalf("replayed by the right application: %+v, %v", right, err)
+	}
+	if kind == "outcomes differ" && !strings.Contains(right.Verdict, "is the certified one") {
+		t.Errorf("replayed by the right application: %s", right.Verdict)
+	}
+	for _, name := range []string{dumpBlock, dumpReads} {
+		spoilt := filepath.Join(t.TempDir(), "dump")
+		if err := os.CopyFS(spoilt, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(filepath.Join(spoilt, name), 3); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Replay(spoilt, counter.Counter{}); !errors.Is(err, ErrNoDump) {
+			t.Errorf("%s cut short: %v", name, err)
+		}
+	}
+	if _, err := Replay(t.TempDir(), counter.Counter{}); !errors.Is(err, ErrNoDump) {
+		t.Errorf("no dump at all: %v", err)
+	}
+}
+
+// ended waits until the member stops by itself, and returns why.
+func (m *clusterMember) ended() error {
+	m.c.t.Helper()
+	select {
+	case err := <-m.done:
+		_ = m.client.Close()
+		m.stop()
+		m.node = nil
+		return err
+	case <-time.After(patience):
+		m.c.t.Fatalf("%s goes on", m.home)
+		return nil
+	}
+}
+
+// restartToEnd starts a member that cannot go on, and waits until it is gone.
+func (m *clusterMember) restartToEnd() {
+	m.c.t.Helper()
+	n, err := New(m.options(nil))
+	if err == nil {
+		err = n.Run(m.c.t.Context())
+	}
+	if RefusalOf(err) != StoppedPoison {
+		m.c.t.Fatalf("it ended by %v", err)
+	}
+}
+
+// TestCrashesAreCounted: ends at one height count, those at another height or of another version do not, and what the
+// runtime wrote of a panic counts at the next start.
+func TestCrashesAreCounted(t *testing.T) {
+	c := newCounterCluster(t, 1)
+	m := c.members[0]
+	c.start()
+	m.halt()
+	open := func() error {
+		n, err := New(m.options(nil))
+		if err != nil {
+			return err
+		}
+		return n.Close()
+	}
+	height := consensus.Height(0)
+	for i := range CrashesMax {
+		if err := open(); err != nil {
+			t.Fatalf("after %d panics: %v", i, err)
+		}
+		if err := os.WriteFile(m.home.CrashOutputFile(), []byte("panic: nil map\n\ngoroutine 1 [running]:\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := open(); !errors.Is(err, ErrCrashLoop) || !strings.Contains(err.Error(), "panic-") {
+		t.Fatalf("after %d panics: %v", CrashesMax, err)
+	}
+	record := m.home.crashes()
+	if record.Count != CrashesMax || record.Height != height {
+		t.Errorf("%+v", record)
+	}
+	kept, err := os.ReadFile(record.Left)
+	if err != nil || !strings.Contains(string(kept), "nil map") {
+		t.Errorf("%s, %v", kept, err)
+	}
+	change := func(f func(*crashRecord)) {
+		other := record
+		f(&other)
+		raw, err := json.Marshal(other)
+		if err == nil {
+			err = os.WriteFile(m.home.CrashesFile(), raw, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for what, f := range map[string]func(*crashRecord){
+		"another height":  func(r *crashRecord) { r.Height++ },
+		"another version": func(r *crashRecord) { r.Version += "x" },
+		"one less":        func(r *crashRecord) { r.Count-- },
+	} {
+		change(f)
+		if err := open(); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	change(func(*crashRecord) {})
+	if err := open(); !errors.Is(err, ErrCrashLoop) {
+		t.Errorf("the same again: %v", err)
+	}
+	// A process that was killed leaves an empty file: that is no crash.
+	calm, err := m.home.CatchPanics(func(*os.File) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left, err := m.home.keepPanic(); left != "" || err != nil {
+		t.Errorf("%s, %v", left, err)
+	}
+	if err := calm(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(m.home.CrashOutputFile()); err == nil {
+		t.Error("the file is still there")
+	}
+}
