@@ -14,6 +14,9 @@ const (
 	maxVictims = 512
 	// maxSpared bounds how many are looked at for one other and left, because their fees are too high for it.
 	maxSpared = 16
+	// maxPassed bounds how many are looked at for one other and left, because other validators shared them and it needs the
+	// room of a client's: of those there is one among eight, unless they are dearer.
+	maxPassed = 64
 	// evictorLife is how long, by block time, a transaction must live to evict ready ones, and those before it in its
 	// account. Else it could take the place of others, wait below what blocks take, and expire without having paid.
 	evictorLife = consensus.Timestamp(time.Minute / time.Millisecond)
@@ -43,19 +46,61 @@ func (p *Pool) escapes(x *entering) bool {
 	})
 }
 
-// fits reports whether there is room for x without an eviction.
-func (p *Pool) fits(x *entering) bool {
-	count, size := p.with(x)
-	return count <= p.limits.Transactions && size <= p.limits.Bytes
-}
+// holdings are what the pool would hold, and of it what its clients have posted.
+type holdings struct{ all, clients Room }
 
 // with returns what the pool would hold with x.
-func (p *Pool) with(x *entering) (count, size int) {
-	count, size = len(p.byID)+1, p.bytes+x.e.size()
+func (p *Pool) with(x *entering) holdings {
+	h := holdings{Room{len(p.byID), p.bytes}, p.clients}
+	h.change(x.e, 1)
 	if x.old != nil {
-		count, size = count-1, size-x.old.size()
+		h.change(x.old, -1)
 	}
-	return count, size
+	return h
+}
+
+func (h *holdings) change(e *entry, by int) {
+	h.all.Transactions += by
+	h.all.Bytes += by * e.size()
+	if e.posted {
+		h.clients.Transactions += by
+		h.clients.Bytes += by * e.size()
+	}
+}
+
+// isIn reports whether r holds no more than limit.
+func (r Room) isIn(limit Room) bool {
+	return r.Transactions <= limit.Transactions && r.Bytes <= limit.Bytes
+}
+
+// crowds reports whether the pool as a whole, or else what the clients of this node may fill of it, has no room for what x
+// brings.
+func (p *Pool) crowds(h holdings, x *entering) (all, clients bool) {
+	all = !h.all.isIn(Room{p.limits.Transactions, p.limits.Bytes})
+	return all, x.e.posted && !h.clients.isIn(p.limits.clientRoom())
+}
+
+// fits reports whether there is room for x without an eviction.
+func (p *Pool) fits(x *entering) bool {
+	all, clients := p.crowds(p.with(x), x)
+	return !all && !clients
+}
+
+// parkedPart is which part of the clients' room, one in so many, is for what is ready alone. What a client posts beyond a
+// gap is taken while there is plenty of room: else, in a pool that is full all the time, each transaction that finds a
+// place would be followed by those that wait for one without, which leave again for the next ready ones, and be forgotten
+// as soon.
+const parkedPart = 2
+
+// keepsOut reports whether x, which is not ready and a client's, would take what is kept for ready ones.
+func (p *Pool) keepsOut(x *entering) bool {
+	if x.ready || !x.e.posted || x.old != nil {
+		return false
+	}
+	room := p.limits.clientRoom()
+	room.Transactions -= room.Transactions / parkedPart
+	room.Bytes -= room.Bytes / parkedPart
+	return !p.with(x).clients.isIn(room)
 }
 
 // roomFor returns what must leave for x: nothing, or parked ones and the cheapest last ones of other accounts, each
@@ -66,35 +111,51 @@ func (p *Pool) roomFor(x *entering) (victims []*entry, rejection *app.Rejection)
 	if p.escapes(x) {
 		return nil, app.Reject(ReasonFull, "what it would replace, or waits for that, took the place of others and must stay for a while")
 	}
-	if p.fits(x) {
+	if p.keepsOut(x) {
+		return nil, app.Reject(ReasonFull, "the room that clients of this node have left in the mempool is for transactions that wait for no other")
+	}
+	all, clients := p.crowds(p.with(x), x)
+	if !all && !clients {
 		return nil, nil
 	}
 	if x.ready {
 		victims = p.victimsOf(x)
 	}
-	if len(victims) == 0 {
+	switch {
+	case len(victims) > 0:
+		return victims, nil
+	case all:
 		return nil, app.Reject(ReasonFull, "the mempool is full, and what is cheaper per byte, in all, leaves no room")
 	}
-	return victims, nil
+	return nil, app.Reject(ReasonFull,
+		"clients of this node have filled their part of the mempool, and what is cheaper per byte, in all, leaves no room")
 }
 
 // victimsOf returns who leaves for x, which does not fit; nobody when that is not enough.
 func (p *Pool) victimsOf(x *entering) (victims []*entry) {
-	gain, spared := x.e.info.Fee, 0
+	gain, spared, passed := x.e.info.Fee, 0, 0
 	if x.old != nil {
 		gain -= x.old.info.Fee
 	}
 	if !p.mayEvict(x) {
 		gain = 0
 	}
-	count, size := p.with(x)
+	held := p.with(x)
 	w := newWalk(&p.tails, (*account).last, evictedBefore)
-	for count > p.limits.Transactions || size > p.limits.Bytes {
+	for {
+		all, clients := p.crowds(held, x)
+		if !all && !clients {
+			return victims
+		}
 		victim, _, ok := w.next()
-		if !ok || len(victims) == maxVictims || spared > maxSpared || victim.isReady() && rate(victim, x.e) >= 0 {
+		if !ok || len(victims) == maxVictims || spared > maxSpared || passed > maxPassed || victim.isReady() && rate(victim, x.e) >= 0 {
 			return nil
 		}
 		if victim.account == x.a {
+			continue
+		}
+		if !all && !victim.posted {
+			passed++
 			continue
 		}
 		if victim.isReady() {
@@ -106,8 +167,7 @@ func (p *Pool) victimsOf(x *entering) (victims []*entry) {
 			gain = left
 		}
 		victims = append(victims, victim)
-		count, size = count-1, size-victim.size()
+		held.change(victim, -1)
 		w.push(victim.account.before(victim))
 	}
-	return victims
 }

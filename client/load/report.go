@@ -104,7 +104,7 @@ func (r *run) report(e ending) *Report {
 		Latency: latencyOf(&t.latency), Submitted: t.counts.submitted, Acknowledged: t.counts.acknowledged,
 		Committed: t.counts.committed, Failed: t.counts.failed, Behind: e.behind, StillPending: e.stillPending,
 		DrainSeconds: e.drained.Seconds(),
-		Rejected: maps.Clone(t.counts.rejected), Unanswered: maps.Clone(t.counts.unanswered),
+		Rejected:     maps.Clone(t.counts.rejected), Unanswered: maps.Clone(t.counts.unanswered),
 		Dropped: maps.Clone(t.counts.dropped), Unexpected: t.counts.unexpected, Problems: append([]string{}, t.problems...),
 	}
 	if r.cfg.Mode == Open {
