@@ -105,11 +105,11 @@ func (r *run) overtaken(ctx context.Context, node int) (next int) {
 	return (node + 1) % len(r.cfg.Clients)
 }
 
-// furthest returns the node of the greatest height, and whether it has left another one behind. One that does not answer
-// does not lag: if it is gone, so is its stream.
+// furthest returns the node of the greatest height, and whether it has left another one behind; one that does not answer
+// counts as behind all.
 func furthest(heights []uint64, node int) (best int, lags bool) {
 	best = slices.Index(heights, slices.Max(heights))
-	return best, heights[node] != 0 && heights[best] >= heights[node]+overtakenBy
+	return best, heights[best] >= heights[node]+overtakenBy
 }
 
 // heights asks all nodes for theirs; 0: no answer.
