@@ -46,63 +46,6 @@ func (p *Pool) escapes(x *entering) bool {
 	})
 }
 
-// holdings are what the pool would hold, and of it what its clients have posted.
-type holdings struct{ all, clients Room }
-
-// with returns what the pool would hold with x.
-func (p *Pool) with(x *entering) holdings {
-	h := holdings{Room{len(p.byID), p.bytes}, p.clients}
-	h.change(x.e, 1)
-	if x.old != nil {
-		h.change(x.old, -1)
-	}
-	return h
-}
-
-func (h *holdings) change(e *entry, by int) {
-	h.all.Transactions += by
-	h.all.Bytes += by * e.size()
-	if e.posted {
-		h.clients.Transactions += by
-		h.clients.Bytes += by * e.size()
-	}
-}
-
-// isIn reports whether r holds no more than limit.
-func (r Room) isIn(limit Room) bool {
-	return r.Transactions <= limit.Transactions && r.Bytes <= limit.Bytes
-}
-
-// crowds reports whether the pool as a whole, or else what the clients of this node may fill of it, has no room for what x
-// brings.
-func (p *Pool) crowds(h holdings, x *entering) (all, clients bool) {
-	all = !h.all.isIn(Room{p.limits.Transactions, p.limits.Bytes})
-	return all, x.e.posted && !h.clients.isIn(p.limits.clientRoom())
-}
-
-// fits reports whether there is room for x without an eviction.
-func (p *Pool) fits(x *entering) bool {
-	all, clients := p.crowds(p.with(x), x)
-	return !all && !clients
-}
-
-// parkedPart is which part of the clients' room, one in so many, is for what is ready alone. What a client posts beyond a
-// gap is taken while there is plenty of room: else, in a pool that is full all the time, each transaction that finds a
-// place would be followed by those that wait for one without, which leave again for the next ready ones, and be forgotten
-// as soon.
-const parkedPart = 2
-
-// keepsOut reports whether x, which is not ready and a client's, would take what is kept for ready ones.
-func (p *Pool) keepsOut(x *entering) bool {
-	if x.ready || !x.e.posted || x.old != nil {
-		return false
-	}
-	room := p.limits.clientRoom()
-	room.Transactions -= room.Transactions / parkedPart
-	room.Bytes -= room.Bytes / parkedPart
-	return !p.with(x).clients.isIn(room)
-}
-
 // roomFor returns what must leave for x: nothing, or parked ones and the cheapest last ones of other accounts, each
 // cheaper per byte. Only a ready x evicts: else parked ones could push out what they themselves wait for. The ready ones
 // that leave pay together no more than x adds, so no order of evictions and replacements makes the pool worth less, and
@@ -131,15 +74,20 @@ func (p *Pool) roomFor(x *entering) (victims []*entry, rejection *app.Rejection)
 		"clients of this node have filled their part of the mempool, and what is cheaper per byte, in all, leaves no room")
 }
 
+// gainOf returns what ready ones that leave for x may have paid together: as much as x adds.
+func (p *Pool) gainOf(x *entering) uint64 {
+	switch {
+	case !p.mayEvict(x):
+		return 0
+	case x.old != nil:
+		return x.e.info.Fee - x.old.info.Fee
+	}
+	return x.e.info.Fee
+}
+
 // victimsOf returns who leaves for x, which does not fit; nobody when that is not enough.
 func (p *Pool) victimsOf(x *entering) (victims []*entry) {
-	gain, spared, passed := x.e.info.Fee, 0, 0
-	if x.old != nil {
-		gain -= x.old.info.Fee
-	}
-	if !p.mayEvict(x) {
-		gain = 0
-	}
+	gain, spared, passed := p.gainOf(x), 0, 0
 	held := p.with(x)
 	w := newWalk(&p.tails, (*account).last, evictedBefore)
 	for {

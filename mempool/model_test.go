@@ -291,7 +291,7 @@ func (n *naive) evict(added, old *naiveTx, passed []order) (Code, []*naiveTx) {
 	spared := map[*naiveTx]bool{added: true}
 	for {
 		full := len(m.txs) > n.limits.Transactions || m.size() > n.limits.Bytes
-		if !full && !(added.posted && m.clientsOver(0)) {
+		if !full && (!added.posted || !m.clientsOver(0)) {
 			break
 		}
 		victim := m.worst(added, spared, wasReady)

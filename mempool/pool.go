@@ -28,15 +28,6 @@ type Limits struct {
 	Validators int
 }
 
-// maxParts bounds in how many parts the pool is divided: a validator that alone has clients must get blocks filled.
-const maxParts = 8
-
-// clientRoom is what this node's clients may fill.
-func (l Limits) clientRoom() Room {
-	parts := min(max(l.Validators, 1), maxParts)
-	return Room{Transactions: max(l.Transactions/parts, 1), Bytes: max(l.Bytes/parts, 1)}
-}
-
 // The defaults of Limits.
 const (
 	DefaultTransactions = 50_000

@@ -236,6 +236,32 @@ func (r *run) readAnywhere(ctx context.Context, address string, try int) (*cairn
 	return r.cfg.Clients[try%len(r.cfg.Clients)].Account(ctx, address)
 }
 
+// settle returns a channel that is closed once nothing acknowledged is outstanding, and how many are decided by now.
+func (t *tracker) settle() (settled <-chan struct{}, decided uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := make(chan struct{})
+	t.settled = c
+	t.notifySettled()
+	return c, t.counts.decided()
+}
+
+// decided is how many transfers are committed or dropped.
+func (t *tracker) decided() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.counts.decided()
+}
+
+func (c *counts) decided() uint64 { return c.committed + total(c.dropped) }
+
+func (t *tracker) notifySettled() {
+	if t.settled != nil && t.counts.acknowledgedCommitted+total(t.counts.dropped) == t.counts.acknowledged {
+		close(t.settled)
+		t.settled = nil
+	}
+}
+
 // book is what an account should have.
 func (t *tracker) book(a *account) (balance, sequence uint64) {
 	t.mu.Lock()
