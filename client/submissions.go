@@ -49,7 +49,8 @@ func codeOf(reason cairnv1.ErrorReason_Value) codes.Code {
 		return codes.InvalidArgument
 	case cairnv1.ErrorReason_MEMPOOL_FULL, cairnv1.ErrorReason_ACCOUNT_LIMIT, cairnv1.ErrorReason_RATE_LIMITED:
 		return codes.ResourceExhausted
-	case cairnv1.ErrorReason_SHUTTING_DOWN, cairnv1.ErrorReason_NODE_UNREACHABLE:
+	case cairnv1.ErrorReason_SHUTTING_DOWN, cairnv1.ErrorReason_NODE_UNREACHABLE,
+		cairnv1.ErrorReason_NODE_BEHIND:
 		return codes.Unavailable
 	case cairnv1.ErrorReason_INTERNAL:
 		return codes.Internal

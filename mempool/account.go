@@ -22,6 +22,7 @@ type entry struct {
 	later      *entry
 	shared     uint64 // number in the timeline; 0 when it is not ready
 	inExpiries int
+	posted     bool // it entered as a client's, and takes their room
 	evictor    bool // ready ones left for it, or for what it replaced
 	held       bool // the app refused it for now
 	committed  bool // a block just committed holds it

@@ -24,6 +24,9 @@ func (p *Pool) Add(tx app.Tx, from Origin) (Status, error) {
 func (p *Pool) AddAll(txs []app.Tx, from Origin) ([]Status, error) {
 	in := intake{pool: p, from: from, out: make([]Status, len(txs))}
 	in.recall(txs)
+	if p.behind.Load() {
+		in.decline()
+	}
 	if len(in.open) == 0 {
 		return in.out, nil
 	}
@@ -132,7 +135,7 @@ func (in *intake) check() error {
 			info, err := p.app.Check(state, o.tx)
 			switch {
 			case err == nil && o.entry == nil:
-				o.entry = &entry{tx: o.tx, hash: o.hash, info: info, from: in.from}
+				o.entry = &entry{tx: o.tx, hash: o.hash, info: info, from: in.from, posted: in.from == Client}
 			case err == nil:
 				o.entry.info = info
 			case errors.As(err, &o.rejection):
@@ -187,7 +190,7 @@ func (in *intake) foresee(e *entry) *app.Rejection {
 		}
 		return nil
 	}
-	x.ready = p.fits(&x) || x.a.reaches(e, in.before(e))
+	x.ready = x.isNext() || x.a.reaches(e, in.before(e))
 	_, rejection = p.roomFor(&x)
 	return rejection
 }

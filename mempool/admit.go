@@ -32,6 +32,9 @@ type entering struct {
 	ready bool     // it would be ready at once
 }
 
+// isNext reports whether nothing is missing before it.
+func (x *entering) isNext() bool { return x.e.info.Sequence-x.a.next <= uint64(x.a.ready) }
+
 // admit decides about a transaction that the app has checked and verified. Either it enters, and what it replaces or
 // evicts leaves, or nothing changes.
 func (p *Pool) admit(e *entry) Status {
@@ -46,7 +49,7 @@ func (p *Pool) admit(e *entry) Status {
 	if rejection != nil {
 		return refused(e.info.ID, rejection)
 	}
-	x.ready = e.info.Sequence-x.a.next <= uint64(x.a.ready)
+	x.ready = x.isNext()
 	victims, rejection := p.roomFor(&x)
 	if rejection != nil {
 		return refused(e.info.ID, rejection)
@@ -54,7 +57,7 @@ func (p *Pool) admit(e *entry) Status {
 	e.evictor = x.old != nil && x.old.evictor
 	for _, victim := range victims {
 		e.evictor = e.evictor || victim.isReady()
-		p.drop(victim, Rejected, app.Reject(ReasonFull, "evicted from the full mempool by a dearer transaction"))
+		p.drop(victim, Rejected, p.evicted)
 	}
 	if x.old != nil {
 		p.detach(x.old)

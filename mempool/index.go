@@ -68,6 +68,10 @@ func (p *Pool) attach(e *entry) {
 	e.arrival, e.attached = p.arrived, true
 	p.byID[e.info.ID], p.byHash[e.hash] = e, e
 	p.bytes += e.size()
+	if e.posted {
+		p.clients.Transactions++
+		p.clients.Bytes += e.size()
+	}
 	p.arrivals.append(e)
 	p.expiries.set(e, e.info.Expiry != 0)
 	e.account.insert(e)
@@ -85,6 +89,10 @@ func (p *Pool) forget(e *entry) {
 	delete(p.byID, e.info.ID)
 	delete(p.byHash, e.hash)
 	p.bytes -= e.size()
+	if e.posted {
+		p.clients.Transactions--
+		p.clients.Bytes -= e.size()
+	}
 	p.arrivals.remove(e)
 	p.expiries.set(e, false)
 	if e.shared != 0 {

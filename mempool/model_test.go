@@ -24,12 +24,15 @@ type naive struct {
 	bad       map[string]bool          // forged ones that were verified
 	verified  int                      // signatures
 	arrived   int
+	behind    bool
 }
 
 type naiveTx struct {
 	order
 	arrival int
 	evictor bool
+	posted  bool // it entered as a client's
+	shared  bool // a client has offered it
 	added   time.Time
 	held    time.Time // until when; zero when it is not
 }
@@ -112,11 +115,21 @@ func (n *naive) size() (bytes int) {
 // addAll answers for one call: those that the pool holds and those that are remembered as bad; those that the app
 // refuses; those that the pool as it stands refuses; those that are forged; and what is left enters one by one. Something
 // may happen during the verification.
-func (n *naive) addAll(orders []order, balance map[string]uint64, now time.Time, during func()) []Code {
+func (n *naive) addAll(orders []order, balance map[string]uint64, now time.Time, from Origin, during func()) []Code {
 	out := make([]Code, len(orders))
+	if n.behind {
+		return n.declined(orders, from)
+	}
+	defer func() {
+		for i, o := range orders {
+			if out[i] == Known && from == Client {
+				n.share(o)
+			}
+		}
+	}()
 	for i, o := range orders {
-		switch {
-		case n.holds(o):
+		switch held := n.at(o.sender, o.sequence); {
+		case held != nil && string(held.tx()) == string(o.tx()):
 			out[i] = Known
 		case n.bad[string(o.tx())]:
 			out[i] = Invalid
@@ -130,7 +143,7 @@ func (n *naive) addAll(orders []order, balance map[string]uint64, now time.Time,
 		if out[i] != 0 {
 			continue
 		}
-		if code, _ := n.judge(o, balance[o.sender], passed); code != Accepted {
+		if code, _ := n.judge(o, balance[o.sender], passed, from); code != Accepted {
 			out[i] = code
 			continue
 		}
@@ -153,10 +166,51 @@ func (n *naive) addAll(orders []order, balance map[string]uint64, now time.Time,
 		case o.sequence < n.next[o.sender]: // by the block in between
 			out[i] = SequenceTooOld
 		default:
-			out[i] = n.enter(o, balance[o.sender], now)
+			out[i] = n.enter(o, balance[o.sender], now, from)
 		}
 	}
 	return out
+}
+
+// share: what a client offers is shared, whoever had it first.
+func (n *naive) share(o order) {
+	for _, tx := range n.txs {
+		tx.shared = tx.shared || tx.id() == o.id()
+	}
+}
+
+// declined answers while the node is behind.
+func (n *naive) declined(orders []order, from Origin) []Code {
+	out := make([]Code, len(orders))
+	for i, o := range orders {
+		switch held := n.at(o.sender, o.sequence); {
+		case held != nil && string(held.tx()) == string(o.tx()):
+			if out[i] = Known; from == Client {
+				n.share(o)
+			}
+		case n.bad[string(o.tx())]:
+			out[i] = Invalid
+		default:
+			out[i] = Behind
+		}
+	}
+	return out
+}
+
+// clientsOver reports whether there is more of clients than they have room for, less a part of it; 0: all of it.
+func (n *naive) clientsOver(part int) bool {
+	parts := min(max(n.limits.Validators, 1), 8)
+	room, space := max(n.limits.Transactions/parts, 1), max(n.limits.Bytes/parts, 1)
+	count, size := 0, 0
+	for _, tx := range n.txs {
+		if tx.posted {
+			count, size = count+1, size+len(tx.tx())
+		}
+	}
+	if part > 0 {
+		room, space = room-room/part, space-space/part
+	}
+	return count > room || size > space
 }
 
 func (n *naive) holds(o order) bool {
@@ -165,7 +219,7 @@ func (n *naive) holds(o order) bool {
 
 // judge tells what becomes of o, and who would leave for it; when others of its call passed before it, those of its
 // sender count as there where that helps it.
-func (n *naive) judge(o order, balance uint64, passed []order) (Code, []*naiveTx) {
+func (n *naive) judge(o order, balance uint64, passed []order, from Origin) (Code, []*naiveTx) {
 	passed = slices.DeleteFunc(slices.Clone(passed), func(p order) bool { return p.sender != o.sender })
 	count, cost, size := 0, o.cost, len(o.tx())
 	var old *naiveTx
@@ -199,11 +253,12 @@ func (n *naive) judge(o order, balance uint64, passed []order) (Code, []*naiveTx
 	case o.sequence >= n.next[o.sender]+uint64(n.limits.PerAccount), size > n.limits.AccountBytes, cost > balance:
 		return Accepted, nil // those before it decide
 	}
-	return n.evict(o, old, passed)
+	return n.evict(&naiveTx{order: o, posted: from == Client}, old, passed)
 }
 
 // evict tells whether there is room for o, and who leaves for it.
-func (n *naive) evict(o order, old *naiveTx, passed []order) (Code, []*naiveTx) {
+func (n *naive) evict(added, old *naiveTx, passed []order) (Code, []*naiveTx) {
+	o := added.order
 	m := &naive{next: n.next, txs: slices.Clone(n.txs), limits: n.limits, blockTime: n.blockTime}
 	gain := o.fee
 	if old != nil {
@@ -219,7 +274,6 @@ func (n *naive) evict(o order, old *naiveTx, passed []order) (Code, []*naiveTx) 
 			return Full, nil
 		}
 	}
-	added := &naiveTx{order: o}
 	m.txs = append(m.txs, added)
 	ready := true
 	for sequence := n.next[o.sender]; sequence < o.sequence; sequence++ {
@@ -230,10 +284,21 @@ func (n *naive) evict(o order, old *naiveTx, passed []order) (Code, []*naiveTx) 
 	for _, tx := range n.txs {
 		wasReady[tx] = n.isReady(tx)
 	}
+	if added.posted && !ready && old == nil && m.clientsOver(2) {
+		return Full, nil
+	}
 	var victims []*naiveTx
 	spared := map[*naiveTx]bool{added: true}
-	for len(m.txs) > n.limits.Transactions || m.size() > n.limits.Bytes {
+	for {
+		full := len(m.txs) > n.limits.Transactions || m.size() > n.limits.Bytes
+		if !full && (!added.posted || !m.clientsOver(0)) {
+			break
+		}
 		victim := m.worst(added, spared, wasReady)
+		if ready && victim != nil && !full && !victim.posted {
+			spared[victim] = true
+			continue
+		}
 		if !ready || victim == nil {
 			return Full, nil
 		}
@@ -267,13 +332,13 @@ func (n *naive) worst(tx *naiveTx, spared, ready map[*naiveTx]bool) (worst *naiv
 	return worst
 }
 
-func (n *naive) enter(o order, balance uint64, now time.Time) Code {
-	code, victims := n.judge(o, balance, nil)
+func (n *naive) enter(o order, balance uint64, now time.Time, from Origin) Code {
+	code, victims := n.judge(o, balance, nil, from)
 	if code != Accepted {
 		return code
 	}
 	n.arrived++
-	tx := &naiveTx{order: o, arrival: n.arrived, added: now}
+	tx := &naiveTx{order: o, arrival: n.arrived, added: now, posted: from == Client, shared: from == Client}
 	for _, victim := range victims {
 		tx.evictor = tx.evictor || n.isReady(victim)
 	}
@@ -376,16 +441,17 @@ func (r *run) add(orders ...order) {
 		}
 		during = func() { r.model.commit(b.orders, b.time) }
 	}
-	got, err := r.pool.AddAll(txs, Client)
+	from := rapid.SampledFrom([]Origin{Client, Client, Peer}).Draw(r.T, "from")
+	got, err := r.pool.AddAll(txs, from)
 	r.bank.verifying = nil
 	if err != nil {
 		r.Fatalf("add: %v", err)
 	}
-	for i, want := range r.model.addAll(orders, r.bank.balance, r.clock, during) {
+	for i, want := range r.model.addAll(orders, r.bank.balance, r.clock, from, during) {
 		if got[i].Code != want {
 			r.Fatalf("at %d of %d, %s: the pool says %v (%v), the model %v", i, len(orders), orders[i].tx(), got[i].Code, got[i].Rejection, want)
 		}
-		if used[i] && want != SequenceTooOld && want != Invalid {
+		if used[i] && want != SequenceTooOld && want != Invalid && want != Behind {
 			r.Fatalf("%s is committed, and %v", orders[i].tx(), want)
 		}
 		r.codes[want]++
@@ -476,23 +542,25 @@ func (r *run) compare() {
 			}
 		}
 	}
-	ready, shared := 0, map[string]bool{}
+	ready, mine, shared := 0, 0, map[string]bool{}
 	txs, _ := r.pool.After(0, Room{1000, 1 << 20})
 	for _, tx := range txs {
 		shared[string(tx)] = true
 	}
 	for _, tx := range r.model.txs {
-		if shared[string(tx.tx())] != r.model.isReady(tx) {
-			r.Fatalf("%s: in the timeline %v, ready %v", tx.body(), shared[string(tx.tx())], r.model.isReady(tx))
+		if shared[string(tx.tx())] != (r.model.isReady(tx) && tx.shared) {
+			r.Fatalf("%s: shared %v, ready %v, a client's %v", tx.body(), shared[string(tx.tx())], r.model.isReady(tx), tx.shared)
 		}
 		if r.model.isReady(tx) {
-			ready++
+			if ready++; tx.shared {
+				mine++
+			}
 		}
 		if got, _ := r.pool.Lookup(tx.id()); got.State != Pending {
 			r.Fatalf("%s is lost: %v", tx.body(), got.State)
 		}
 	}
-	if s := r.pool.Stats(); s.Transactions != len(r.model.txs) || s.Ready != ready || len(txs) != ready || s.Bytes != r.model.size() {
+	if s := r.pool.Stats(); s.Transactions != len(r.model.txs) || s.Ready != ready || len(txs) != mine || s.Bytes != r.model.size() {
 		r.Fatalf("stats %+v, the model has %d, %d ready, %d bytes", s, len(r.model.txs), ready, r.model.size())
 	}
 	for id, want := range r.model.states {
@@ -522,7 +590,7 @@ func life(codes map[Code]int) func(*rapid.T) {
 		limits := Limits{
 			Transactions: rapid.IntRange(1, 10).Draw(rt, "transactions"), Bytes: rapid.IntRange(40, 400).Draw(rt, "bytes"),
 			PerAccount: rapid.IntRange(1, 6).Draw(rt, "per account"), AccountBytes: rapid.IntRange(40, 400).Draw(rt, "account bytes"),
-			TTL: 10 * time.Second,
+			TTL: 10 * time.Second, Validators: rapid.IntRange(0, 4).Draw(rt, "validators"),
 		}
 		r := &run{
 			T: rt, bank: newBank(), clock: time.Unix(1000, 0), committed: map[consensus.Hash]bool{}, codes: codes,
@@ -552,6 +620,10 @@ func life(codes map[Code]int) func(*rapid.T) {
 				r.model.commit(b.orders, b.time)
 			case k < 18:
 				r.reject()
+			case k < 19 && rapid.IntRange(0, 3).Draw(rt, "lags") == 0:
+				lag := rapid.SampledFrom([]consensus.Height{0, resumeLag, resumeLag + 1, MaxLag, MaxLag + 1}).Draw(rt, "lag")
+				r.model.behind = lag > MaxLag || r.model.behind && lag > resumeLag
+				r.pool.Lag(lag)
 			default:
 				r.clock = r.clock.Add(time.Duration(rapid.IntRange(1, 4000).Draw(rt, "passes")) * time.Millisecond)
 				r.model.collect(r.clock)
@@ -572,7 +644,7 @@ func FuzzPool(f *testing.F) {
 func TestPoolAgreesWithItsModel(t *testing.T) {
 	codes := map[Code]int{}
 	rapid.Check(t, life(codes))
-	for c := Accepted; c <= Invalid; c++ {
+	for c := Accepted; c <= Behind; c++ {
 		if codes[c] == 0 && c != FeeTooLow {
 			t.Errorf("no transaction was ever %v: %v", c, codes)
 		}

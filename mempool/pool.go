@@ -7,6 +7,7 @@ package mempool
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cairnchain/cairn/app"
@@ -20,6 +21,11 @@ type Limits struct {
 	PerAccount   int           // held for one account, and how far ahead of its next sequence they may lie
 	AccountBytes int           // the sum of the sizes of one account's
 	TTL          time.Duration // how long one is held
+	// Validators is how many share their clients' transactions with each other. What this node's own clients have posted
+	// fills an equal part of the pool, at least an eighth: beyond it only a ready, dearer one enters, in the place of others
+	// of its clients. So the rest has room for what the other validators share, and every pool may hold what all pools
+	// hold together. 0 is 1: all of it.
+	Validators int
 }
 
 // The defaults of Limits.
@@ -82,7 +88,8 @@ type Pool struct {
 	state  func() app.State
 	now    func() time.Time
 
-	verifier *verifier // never called with mu held
+	verifier *verifier   // never called with mu held
+	behind   atomic.Bool // nothing is taken in
 
 	mu        sync.Mutex
 	commits   uint64              // calls of Committed
@@ -92,6 +99,7 @@ type Pool struct {
 	byID     map[consensus.Hash]*entry
 	byHash   map[consensus.Hash]*entry // SHA-256 of the transaction as carried
 	bytes    int
+	clients  Room // what entered as a client's: how many, and their bytes
 	ready    int
 	arrived  uint64 // how many ever entered
 
@@ -104,6 +112,7 @@ type Pool struct {
 	changed  chan struct{}     // closed when something becomes ready
 
 	dropped  memory[Outcome] // why transactions that it does not hold were dropped
+	evicted  *app.Rejection  // why those were that left for others
 	watchers map[consensus.Hash]*watcher
 
 	proposals proposals
@@ -135,6 +144,7 @@ func New(cfg Config) *Pool {
 		},
 		changed:  make(chan struct{}),
 		dropped:  newMemory[Outcome](rememberedOutcomes),
+		evicted:  app.Reject(ReasonFull, "evicted from the full mempool by a dearer transaction"),
 		watchers: make(map[consensus.Hash]*watcher),
 	}
 }

@@ -206,7 +206,7 @@ func TestReplacement(t *testing.T) {
 func TestFullPoolEvictsParkedThenCheapTails(t *testing.T) {
 	f := newFixture(t, Limits{Transactions: 4})
 	cheapHead, dearTail, parked, middle := simple("a", 0, 1), simple("a", 1, 50), simple("b", 1, 99), simple("c", 0, 20)
-	for _, o := range []order{cheapHead, dearTail, parked, middle} {
+	for _, o := range []order{parked, cheapHead, dearTail, middle} {
 		f.want(Accepted, o)
 	}
 	f.want(Full, simple("d", 1, 1000)) // it would be parked itself

@@ -22,13 +22,14 @@ const (
 	AccountLimit              // the account has as many pending ones, or bytes of them, as it may
 	Full                      // the pool is full of what this one may not push out
 	Invalid                   // the app refused it; the rejection says why
+	Behind                    // nobody looked at it: the node is behind and catches up first
 )
 
 // String returns the code's name, for logs and metrics.
 func (c Code) String() string {
 	names := [...]string{
 		"none", "accepted", "known", "sequence_too_old", "sequence_too_new", "insufficient_balance", "fee_too_low",
-		"replacement_fee_too_low", "account_limit", "full", "invalid",
+		"replacement_fee_too_low", "account_limit", "full", "invalid", "behind",
 	}
 	return names[c]
 }
@@ -48,6 +49,7 @@ const (
 	ReasonAccountLimit         app.Reason = "ACCOUNT_LIMIT"
 	ReasonReplacementFeeTooLow app.Reason = "REPLACEMENT_FEE_TOO_LOW"
 	ReasonReplaced             app.Reason = "REPLACED"
+	ReasonBehind               app.Reason = "NODE_BEHIND"
 )
 
 // How long a client should wait before it offers again what the pool had no room for.
@@ -55,6 +57,7 @@ const (
 	retryFull         = 2 * time.Second
 	retryAccountLimit = time.Second
 	retryTooNew       = time.Second
+	retryBehind       = time.Second
 )
 
 // refused makes the status of a refusal: the one table from reasons to codes.
@@ -75,6 +78,8 @@ func refused(id consensus.Hash, rejection *app.Rejection) Status {
 		s.Code, s.RetryAfter = AccountLimit, retryAccountLimit
 	case ReasonFull:
 		s.Code, s.RetryAfter = Full, retryFull
+	case ReasonBehind:
+		s.Code, s.RetryAfter = Behind, retryBehind
 	case app.ReasonMalformed, app.ReasonTooLarge, app.ReasonWrongChain, app.ReasonWrongSender, app.ReasonBadSignature,
 		app.ReasonExpired, app.ReasonBadQuery, ReasonReplaced:
 	}

@@ -61,7 +61,7 @@ func (p *Pool) Proposals(seen uint64) (newer []Proposal, now uint64, changed <-c
 // Entry says what it takes to get in, and how long the oldest transaction is there.
 type Entry struct {
 	Oldest time.Duration // 0: there is none
-	// Fee and Bytes of the transaction that the next dearer one would evict, when the pool is full: one of a higher fee per
+	// Fee and Bytes of the transaction that the next dearer one would evict, when the pool, or its clients' part of it, is full: one of a higher fee per
 	// byte gets in. Bytes is 0 while there is room.
 	Fee   uint64
 	Bytes int
@@ -78,12 +78,31 @@ func (p *Pool) Entry() (out Entry) {
 	if e := p.arrivals.oldest; e != nil {
 		out.Oldest = max(p.now().Sub(e.added), 1)
 	}
-	last := p.tails.items[0].last()
-	if len(p.byID) >= p.limits.Transactions || p.bytes+last.size() > p.limits.Bytes {
+	last, room := p.tails.items[0].last(), p.limits.clientRoom()
+	full := len(p.byID) >= p.limits.Transactions || p.bytes+last.size() > p.limits.Bytes
+	if !full {
+		if last = p.cheapestPosted(); last == nil {
+			return out
+		}
+		full = p.clients.Transactions >= room.Transactions || p.clients.Bytes+last.size() > room.Bytes
+	}
+	if full {
 		out.Bytes = last.size()
 		if last.isReady() { // a parked one goes whatever it pays
 			out.Fee = last.info.Fee
 		}
 	}
 	return out
+}
+
+// cheapestPosted returns the first that would leave for a client's transaction where the clients' room is full, or nil.
+func (p *Pool) cheapestPosted() *entry {
+	w := newWalk(&p.tails, (*account).last, evictedBefore)
+	for range maxPassed + 1 {
+		e, _, ok := w.next()
+		if !ok || e.posted {
+			return e
+		}
+	}
+	return nil
 }

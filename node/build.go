@@ -80,6 +80,7 @@ func (n *Node) openStorage() error {
 	n.pool = mempool.New(mempool.Config{
 		Limits: mempool.Limits{
 			Transactions: s.MaxTransactions, Bytes: int(s.MaxBytes), PerAccount: s.PerAccount, TTL: s.TTL,
+			Validators: n.genesis.Validators.Len(),
 		},
 		App: n.app, State: n.store.State, Now: time.Now, BlockTime: n.store.Tip().Timestamp,
 	})

@@ -74,7 +74,7 @@ type ConsensusSettings struct {
 
 // MempoolSettings are the mempool's limits.
 type MempoolSettings struct {
-	MaxTransactions int           `key:"max-transactions" default:"50000" help:"pending transactions; beyond it only dearer ones are taken"`
+	MaxTransactions int           `key:"max-transactions" default:"50000" help:"pending transactions; beyond it only dearer ones are taken. Clients of one of n validators fill 1/n of it, at least an eighth"`
 	MaxBytes        Size          `key:"max-bytes" default:"64MiB" help:"bytes of pending transactions; beyond it only dearer ones are taken"`
 	PerAccount      int           `key:"per-account" default:"100" help:"pending transactions of one account; more are refused with ACCOUNT_LIMIT"`
 	TTL             time.Duration `key:"ttl" default:"600s" help:"how long a transaction may be pending before it is dropped as EXPIRED"`

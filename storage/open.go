@@ -24,7 +24,7 @@ func (g Genesis) Block() (consensus.BlockInfo, consensus.History) {
 func Open(kv KV, g Genesis) (*Store, error) {
 	info, history := g.Block()
 	s := &Store{
-		kv: kv, genesis: info, cache: newStateCache(), pending: make(map[consensus.Hash]pendingBlock), changed: make(chan struct{}),
+		kv: kv, genesis: info, cache: newStateCache(), blocks: newReadBlocks(), pending: make(map[consensus.Hash]pendingBlock), changed: make(chan struct{}),
 	}
 	fresh := true
 	if err := kv.Scan(Range{}, func(_, _ []byte) bool { fresh = false; return false }); err != nil {

@@ -10,8 +10,9 @@ import (
 // Reading is the committed chain and its state as of one height. It is an app.State. Safe for concurrent use; release
 // it, for it keeps what it reads from being overwritten.
 type Reading struct {
-	Info consensus.BlockInfo // the newest committed block of this Reading
-	snap Snapshot
+	Info   consensus.BlockInfo // the newest committed block of this Reading
+	snap   Snapshot
+	blocks *readBlocks
 }
 
 // Record is a committed block with everything that was committed with it.
@@ -52,7 +53,7 @@ func (s *Store) Snapshot() (*Reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Reading{snap: snap}
+	r := &Reading{snap: snap, blocks: s.blocks}
 	m, err := need(snap, metaKey(metaMarker), decodeMarker)
 	if err == nil {
 		r.Info, err = r.BlockInfo(m.Height)
@@ -169,15 +170,19 @@ func (r *Reading) Outcome(id consensus.Hash) (Outcome, error) {
 	return Outcome{Height: at.Height, Index: at.Index, Receipt: receipt}, err
 }
 
-// Transaction returns a committed transaction, else ErrNotFound. It reads its whole block; see Outcome.
+// Transaction returns a committed transaction, else ErrNotFound. It reads its whole block, unless that was read for
+// another one lately; see Outcome.
 func (r *Reading) Transaction(id consensus.Hash) (Transaction, error) {
 	outcome, err := r.Outcome(id)
 	if err != nil {
 		return Transaction{}, err
 	}
-	record, err := r.Block(outcome.Height)
-	if err != nil {
-		return Transaction{}, err
+	record, ok := r.blocks.find(outcome.Height)
+	if !ok {
+		if record, err = r.Block(outcome.Height); err != nil {
+			return Transaction{}, err
+		}
+		r.blocks.keep(record)
 	}
 	return Transaction{Outcome: outcome, Tx: record.Block.Payload[outcome.Index], Info: record.Info}, nil
 }

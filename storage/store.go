@@ -17,6 +17,7 @@ type Store struct {
 	kv      KV
 	genesis consensus.BlockInfo
 	cache   *stateCache
+	blocks  *readBlocks
 
 	writing  sync.Mutex // held by whoever writes
 	failed   error      // guarded by writing

@@ -272,7 +272,7 @@ func TestLost(t *testing.T) {
 		"never, open":   {&fakeNode{commit: never}, open(20), load.ErrLost, 20, 0, 20},
 		"never, closed": {&fakeNode{commit: never}, load.Config{Mode: load.Closed, Window: 2, Count: 4}, load.ErrLost, 4, 0, 4},
 		"the last":      {&fakeNode{commit: notFifth}, open(20), load.ErrLost, 1, 0, 1},
-		"still pending": {&fakeNode{commit: notFifth, fate: cairnv1.TransactionState_PENDING}, open(20), load.ErrLost, 1, 1, 1},
+		"still pending": {&fakeNode{commit: notFifth, fate: cairnv1.TransactionState_PENDING}, open(20), load.ErrPending, 0, 1, 1},
 		// A node that says what it dropped has not lost it.
 		"dropped": {&fakeNode{commit: notFifth, fate: cairnv1.TransactionState_EXPIRED}, open(20), nil, 0, 0, 1},
 		"none":    {&fakeNode{commit: once}, open(20), nil, 0, 0, 0},
@@ -285,7 +285,7 @@ func TestLost(t *testing.T) {
 			report.Acknowledged != c.cfg.Count {
 			t.Errorf("%s: %+v", name, report)
 		}
-		if dropped := report.Dropped["EXPIRED"]; dropped != c.missed-c.lost {
+		if dropped := report.Dropped["EXPIRED"]; dropped != c.missed-c.lost-c.pending {
 			t.Errorf("%s: dropped %v", name, report.Dropped)
 		}
 	}

@@ -69,7 +69,9 @@ type Config struct {
 	Warmup   time.Duration // not measured, before Duration
 	Duration time.Duration // measured; 0: until Count
 	Count    uint64        // submissions after which the run ends; 0: no such end
-	Drain    time.Duration // longest wait for the commits that are missing at the end; default DefaultDrain
+	// Drain is how long the commits that are missing at the end are waited for while none comes, and an eighth of how long
+	// in all; default DefaultDrain.
+	Drain time.Duration
 
 	Accounts int            // 2 to MaxAccounts; accounts of a seed are the same on every run
 	Seed     uint64         // of the accounts; two runs at once on a chain need different ones

@@ -27,8 +27,9 @@ type Report struct {
 	Submitted    uint64            `json:"submitted"`
 	Acknowledged uint64            `json:"acknowledged"`
 	Committed    uint64            `json:"committed"`    // each once, acknowledged or not
-	Lost         uint64            `json:"lost"`         // acknowledged, and neither committed nor named as dropped by any node
-	StillPending uint64            `json:"stillPending"` // of the lost ones: a node still holds them
+	Lost         uint64            `json:"lost"`         // acknowledged, and no node knows it
+	StillPending uint64            `json:"stillPending"` // acknowledged, and a node still held it when no more were decided
+	DrainSeconds float64           `json:"drainSeconds"` // how long the end was waited for
 	Failed       uint64            `json:"failed"`       // of the committed ones: the transfer had no effect
 	Behind       uint64            `json:"behind"`       // open loop: due, and not submitted by the end
 	Rejected     map[string]uint64 `json:"rejected"`     // by reason; one that is submitted again counts again
@@ -48,8 +49,12 @@ type Latency struct {
 	Samples uint64  `json:"samples"`
 }
 
-// ErrLost says that acknowledged transactions were not committed.
+// ErrLost says that acknowledged transactions are known to no node any more, neither as committed nor as dropped.
 var ErrLost = errors.New("acknowledged transactions were lost")
+
+// ErrPending says that acknowledged transactions were still pending when the load had waited for them in vain. They may
+// be committed yet.
+var ErrPending = errors.New("acknowledged transactions are still pending")
 
 // ErrBooks says that the chain broke another promise: accounts do not add up, a sequence was committed twice or out of
 // order, or a refused transaction was committed.
@@ -58,13 +63,15 @@ var ErrBooks = errors.New("the accounts do not add up")
 // ErrNothing says that nothing was committed.
 var ErrNothing = errors.New("nothing was committed")
 
-// Err is nil when the chain kept its promises; else ErrLost, ErrBooks or ErrNothing.
+// Err is nil when the chain kept its promises; else ErrLost, ErrBooks, ErrPending or ErrNothing.
 func (r *Report) Err() error {
 	switch {
 	case r.Lost > 0:
-		return fmt.Errorf("%w: %d of %d, of which %d are still pending", ErrLost, r.Lost, r.Acknowledged, r.StillPending)
+		return fmt.Errorf("%w: %d of %d", ErrLost, r.Lost, r.Acknowledged)
 	case len(r.Problems) > 0:
 		return fmt.Errorf("%w: %s", ErrBooks, r.Problems[0])
+	case r.StillPending > 0:
+		return fmt.Errorf("%w: %d of %d", ErrPending, r.StillPending, r.Acknowledged)
 	case r.Committed == 0:
 		return ErrNothing
 	}
@@ -79,16 +86,25 @@ func latencyOf(h *Histogram) Latency {
 	}
 }
 
-func (r *run) report(measured time.Duration, behind, stillPending uint64) *Report {
+// ending is what the end of a run found.
+type ending struct {
+	measured     time.Duration
+	drained      time.Duration
+	behind       uint64
+	stillPending uint64
+}
+
+func (r *run) report(e ending) *Report {
 	t := r.tracker
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	out := &Report{
-		Mode: r.cfg.Mode, Via: r.cfg.Via, Seconds: measured.Seconds(), WarmupSeconds: r.cfg.Warmup.Seconds(),
+		Mode: r.cfg.Mode, Via: r.cfg.Via, Seconds: e.measured.Seconds(), WarmupSeconds: r.cfg.Warmup.Seconds(),
 		Accounts: r.cfg.Accounts, Endpoints: r.cfg.Labels, ChainID: r.chain.id, TransactionBytes: r.size,
 		Latency: latencyOf(&t.latency), Submitted: t.counts.submitted, Acknowledged: t.counts.acknowledged,
-		Committed: t.counts.committed, Failed: t.counts.failed, Behind: behind, StillPending: stillPending,
-		Rejected: maps.Clone(t.counts.rejected), Unanswered: maps.Clone(t.counts.unanswered),
+		Committed: t.counts.committed, Failed: t.counts.failed, Behind: e.behind, StillPending: e.stillPending,
+		DrainSeconds: e.drained.Seconds(),
+		Rejected:     maps.Clone(t.counts.rejected), Unanswered: maps.Clone(t.counts.unanswered),
 		Dropped: maps.Clone(t.counts.dropped), Unexpected: t.counts.unexpected, Problems: append([]string{}, t.problems...),
 	}
 	if r.cfg.Mode == Open {
@@ -96,10 +112,10 @@ func (r *run) report(measured time.Duration, behind, stillPending uint64) *Repor
 	} else {
 		out.Window = r.cfg.Window
 	}
-	if measured > 0 {
-		out.CommittedPerSecond = float64(t.counts.measured) / measured.Seconds()
+	if e.measured > 0 {
+		out.CommittedPerSecond = float64(t.counts.measured) / e.measured.Seconds()
 	}
-	out.Lost = t.counts.acknowledged - t.counts.acknowledgedCommitted - total(t.counts.dropped)
+	out.Lost = t.counts.acknowledged - t.counts.acknowledgedCommitted - total(t.counts.dropped) - e.stillPending
 	return out
 }
 

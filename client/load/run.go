@@ -69,16 +69,17 @@ func (r *run) measure(ctx context.Context) (*Report, error) {
 	}
 	r.tracker.window(from, until)
 	r.drain(followed)
+	drained := time.Since(until)
 	tended()
 	finish()
-	lost := r.lookUp(context.WithoutCancel(ctx), unfollow, followed)
+	pending := r.lookUp(context.WithoutCancel(ctx), unfollow, followed)
 	r.checkBooks(context.WithoutCancel(ctx))
 	unfollow()
 	_ = group.Wait() // both return nil
 	if cause := context.Cause(submitting); errors.Is(cause, ErrStream) {
 		return nil, cause
 	}
-	return r.report(max(0, until.Sub(from)), r.behind(until), lost), nil
+	return r.report(ending{max(0, until.Sub(from)), drained, r.behind(until), pending}), nil
 }
 
 func (r *run) height(ctx context.Context) (uint64, error) {

@@ -15,18 +15,30 @@ import (
 // gapsEvery is how often gaps are looked for at the end.
 const gapsEvery = 20 * time.Millisecond
 
-// drain waits until everything acknowledged is committed, or for the time it has, or until the stream has ended. What
-// holds up acknowledged transfers is submitted meanwhile.
+// drainMost is how often as long as the longest wait for a commit all waiting at the end may take.
+const drainMost = 8
+
+// drain waits until everything acknowledged is committed or dropped, or until that goes on no more: for as long as the
+// configuration says nothing was, or the stream has ended, or it has taken drainMost times as long in all. What holds up
+// acknowledged transfers is submitted meanwhile.
 func (r *run) drain(followed chan error) {
-	timer, ticker := time.NewTimer(r.cfg.Drain), time.NewTicker(gapsEvery)
+	timer, limit, ticker := time.NewTimer(r.cfg.Drain), time.NewTimer(drainMost*r.cfg.Drain), time.NewTicker(gapsEvery)
 	defer timer.Stop()
+	defer limit.Stop()
 	defer ticker.Stop()
-	settled := r.tracker.settle()
+	settled, before := r.tracker.settle()
 	for {
 		select {
 		case <-settled:
 			return
 		case <-timer.C:
+			now := r.tracker.decided()
+			if now == before {
+				return
+			}
+			before = now
+			timer.Reset(r.cfg.Drain)
+		case <-limit.C:
 			return
 		case err := <-followed:
 			followed <- err
@@ -57,7 +69,7 @@ func (r *run) lookUp(ctx context.Context, unfollow context.CancelFunc, followed 
 	group.SetLimit(readsAtOnce)
 	for _, s := range r.tracker.missing() {
 		group.Go(func() error {
-			tx := r.ask(ctx, s.id.String())
+			tx := r.askUntilSure(ctx, s)
 			mu.Lock()
 			defer mu.Unlock()
 			switch state := tx.GetState(); state {
@@ -95,11 +107,11 @@ func dropReason(tx *cairnv1.Transaction) string {
 }
 
 const (
-	// stuckAfter is how long an acknowledged transfer that is its account's next may say nothing before it is asked for.
-	stuckAfter = 5 * time.Second
-	// stuckMost is how many are asked for at a time: an overloaded node may drop as many of what waits for others as it
-	// takes.
-	stuckMost = 2048
+	// stuckAfter is how long an acknowledged transfer that is its account's next may say nothing before it is asked for:
+	// longer than a full mempool takes to be committed.
+	stuckAfter = 10 * time.Second
+	// stuckMost is how many are asked for at a time: who asks much of an overloaded node makes it slower.
+	stuckMost = 512
 	// tendEvery is the time between two looks at what is stuck; less where the drain is short.
 	tendEvery = time.Second
 )
@@ -120,7 +132,7 @@ func (r *run) tend(ctx context.Context) {
 		group.SetLimit(readsAtOnce)
 		for _, s := range r.tracker.stuck(stuckAfter, stuckMost, r.accounts) {
 			group.Go(func() error {
-				switch tx := r.ask(ctx, s.id.String()); tx.GetState() {
+				switch tx, _ := r.ask(ctx, s); tx.GetState() {
 				case cairnv1.TransactionState_REJECTED, cairnv1.TransactionState_EXPIRED, cairnv1.TransactionState_REPLACED:
 					r.tracker.drop(s, dropReason(tx))
 				default: // it is on its way, or nobody knows it: the end will show
@@ -132,19 +144,35 @@ func (r *run) tend(ctx context.Context) {
 	}
 }
 
-// ask asks all nodes about a transaction: that it is committed prevails, then that it is pending, then that it was
-// dropped. Nil: no node knows it.
-func (r *run) ask(ctx context.Context, id string) (best *cairnv1.Transaction) {
+// sureTries is how often all nodes are asked about a transaction that none knows while one of them does not answer.
+const sureTries = 3
+
+// askUntilSure is ask, and again when it is not known whether a node knows it.
+func (r *run) askUntilSure(ctx context.Context, s *transfer) (tx *cairnv1.Transaction) {
+	for range sureTries {
+		var sure bool
+		if tx, sure = r.ask(ctx, s); tx != nil || sure {
+			break
+		}
+	}
+	return tx
+}
+
+// ask asks all nodes about a transaction, the one that has it from us first: that it is committed prevails, then that it
+// is pending, then that it was dropped. Nil: no node says that it knows it; sure: every one of them says that it does not.
+func (r *run) ask(ctx context.Context, s *transfer) (best *cairnv1.Transaction, sure bool) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	for _, c := range r.cfg.Clients {
-		tx, err := c.Transaction(ctx, id)
+	sure = true
+	for i := range r.cfg.Clients {
+		tx, err := r.cfg.Clients[(s.postedAt+i)%len(r.cfg.Clients)].Transaction(ctx, s.id.String())
 		if err != nil {
+			sure = sure && refusalOf(err).reason == cairnv1.ErrorReason_TRANSACTION_NOT_FOUND.String()
 			continue
 		}
 		switch tx.GetState() {
 		case cairnv1.TransactionState_COMMITTED:
-			return tx
+			return tx, true
 		case cairnv1.TransactionState_PENDING:
 			best = tx
 		default:
@@ -153,7 +181,7 @@ func (r *run) ask(ctx context.Context, id string) (best *cairnv1.Transaction) {
 			}
 		}
 	}
-	return best
+	return best, sure
 }
 
 // bookTries is how often an account is read until it agrees with our books, which may be a block ahead or behind.
@@ -206,6 +234,32 @@ func (r *run) readAnywhere(ctx context.Context, address string, try int) (*cairn
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	return r.cfg.Clients[try%len(r.cfg.Clients)].Account(ctx, address)
+}
+
+// settle returns a channel that is closed once nothing acknowledged is outstanding, and how many are decided by now.
+func (t *tracker) settle() (settled <-chan struct{}, decided uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := make(chan struct{})
+	t.settled = c
+	t.notifySettled()
+	return c, t.counts.decided()
+}
+
+// decided is how many transfers are committed or dropped.
+func (t *tracker) decided() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.counts.decided()
+}
+
+func (c *counts) decided() uint64 { return c.committed + total(c.dropped) }
+
+func (t *tracker) notifySettled() {
+	if t.settled != nil && t.counts.acknowledgedCommitted+total(t.counts.dropped) == t.counts.acknowledged {
+		close(t.settled)
+		t.settled = nil
+	}
 }
 
 // book is what an account should have.

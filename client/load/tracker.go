@@ -265,23 +265,6 @@ func (t *tracker) window(from, until time.Time) {
 	t.from, t.until = from, until
 }
 
-// settle returns a channel that is closed once nothing acknowledged is outstanding.
-func (t *tracker) settle() <-chan struct{} {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.settled = make(chan struct{})
-	settled := t.settled
-	t.notifySettled()
-	return settled
-}
-
-func (t *tracker) notifySettled() {
-	if t.settled != nil && t.counts.acknowledgedCommitted+total(t.counts.dropped) == t.counts.acknowledged {
-		close(t.settled)
-		t.settled = nil
-	}
-}
-
 // missing are the acknowledged transfers whose commit was not seen.
 func (t *tracker) missing() (out []*transfer) {
 	t.mu.Lock()

@@ -91,8 +91,9 @@ func TestDroppedTransferIsSubmittedAgain(t *testing.T) {
 		len(tr.problems) != 0 || a.sequence != 2 || tr.outstanding != 0 || len(tr.known) != 0 {
 		t.Errorf("%+v, %v", c, tr.problems)
 	}
+	settled, _ := tr.settle()
 	select {
-	case <-tr.settle():
+	case <-settled:
 	default:
 		t.Error("not settled")
 	}

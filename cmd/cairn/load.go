@@ -66,7 +66,7 @@ func (c *cli) loadCommand() *cobra.Command {
 	flags.DurationVar(&f.cfg.Warmup, "warmup", 2*time.Second, "how long to submit before anything is measured")
 	flags.DurationVar(&f.cfg.Duration, "duration", 10*time.Second, "how long to measure; 0: until --count")
 	flags.Uint64Var(&f.cfg.Count, "count", 0, "end after so many submissions; 0: no such end")
-	flags.DurationVar(&f.cfg.Drain, "drain", load.DefaultDrain, "longest wait at the end for commits that are missing")
+	flags.DurationVar(&f.cfg.Drain, "drain", load.DefaultDrain, "how long to wait at the end for missing commits while none comes; at most 8 times that in all")
 	flags.IntVar(&f.cfg.Accounts, "accounts", 100, fmt.Sprintf("how many accounts pay each other, 2 to %d", load.MaxAccounts))
 	flags.Uint64Var(&f.cfg.Seed, "seed", 0, "which accounts: a seed's are the same on every run; runs at the same time need different ones")
 	flags.IntVar(&f.cfg.Size, "size", load.DefaultSize, fmt.Sprintf("bytes of a signed transaction, %d to %d", load.MinSize, load.MaxSize))
@@ -103,7 +103,7 @@ func (f *loadFlags) run(ctx context.Context) (err error) {
 		return err
 	}
 	switch err := report.Err(); {
-	case errors.Is(err, load.ErrNothing):
+	case errors.Is(err, load.ErrNothing), errors.Is(err, load.ErrPending):
 		return &outcomeError{exitUnavailable, err.Error()}
 	case err != nil:
 		return &outcomeError{exitLost, err.Error()}
@@ -272,7 +272,7 @@ func printLoad(w *bytes.Buffer, r *load.Report) {
 	}
 	pending, behind := "", ""
 	if r.StillPending > 0 {
-		pending = fmt.Sprintf(", of which %d are still pending", r.StillPending)
+		pending = fmt.Sprintf("%d when no more were decided for long", r.StillPending)
 	}
 	if r.Behind > 0 {
 		behind = fmt.Sprintf("%d were due and not submitted in time", r.Behind)
@@ -287,7 +287,7 @@ func printLoad(w *bytes.Buffer, r *load.Report) {
 		row{"committed", fmt.Sprintf("%.1f/s", r.CommittedPerSecond)},
 		row{"latency", fmt.Sprintf("p50 %.1f  p90 %.1f  p99 %.1f  max %.1f ms (%d samples)", l.P50, l.P90, l.P99, l.Max, l.Samples)},
 		row{"in all", fmt.Sprintf("%d submitted, %d acknowledged, %d committed", r.Submitted, r.Acknowledged, r.Committed)},
-		row{"lost", number(r.Lost) + pending}, row{"rejected", tally(r.Rejected)}, row{"unanswered", tally(r.Unanswered)},
+		row{"lost", number(r.Lost)}, row{"still pending", pending}, row{"rejected", tally(r.Rejected)}, row{"unanswered", tally(r.Unanswered)},
 		row{"dropped", tally(r.Dropped)}, row{"no effect", failed}, row{"behind", behind})
 	for _, problem := range r.Problems {
 		fmt.Fprintf(w, "%s\n", problem)

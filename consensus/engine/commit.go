@@ -65,6 +65,7 @@ func (e *Engine) committed(tip *outcome) {
 		}
 	}
 	e.outcomes[tip.info.ID] = &outcome{info: tip.info, history: tip.history}
+	e.durable = tip.info.Height
 	for pruned := true; pruned; { // descendants of what was deleted
 		pruned = false
 		for id, o := range e.outcomes {

@@ -38,8 +38,10 @@ type Engine struct {
 	local    []func(core.At) core.Event // our own messages, on their way back
 	outcomes map[consensus.Hash]*outcome
 	expiries int
-	building int           // payloads that the core waits for
-	commits  []core.Commit // that wait until our proposal has left
+	building int              // payloads that the core waits for
+	commits  []core.Commit    // that wait until our proposal has left
+	durable  consensus.Height // of the newest block whose commit is
+	executed consensus.Height // the greatest of a block that is executed
 	asked    asked
 	duration time.Duration // of the current round
 	rebuilds rebuilds
@@ -124,7 +126,9 @@ func (e *Engine) settle() error {
 }
 
 func (e *Engine) publish() {
-	e.status.Store(&Status{Status: e.core.Status(), Expiries: e.expiries, Outcomes: len(e.outcomes)})
+	status := e.core.Status()
+	e.env.Pool.Lag(max(status.HighQC.Block().Height, e.durable) - e.durable)
+	e.status.Store(&Status{Status: status, Expiries: e.expiries, Outcomes: len(e.outcomes)})
 }
 
 // carryOut does what the core asks for, in field order.

@@ -69,7 +69,7 @@ func (e *Engine) execute(block *consensus.Block) {
 			}
 		}
 		o := newOutcome(block, parent, result)
-		return func(e *Engine) error { return e.executed(o, block.Parent) }
+		return func(e *Engine) error { return e.takeOutcome(o, block.Parent) }
 	})
 }
 
@@ -109,14 +109,15 @@ func newOutcome(b *consensus.Block, parent *outcome, result app.Result) *outcome
 // one read is torn then.
 func (e *Engine) awaits(id consensus.Hash) bool { return e.core.Holds(id) && e.outcomes[id] == nil }
 
-// executed takes an outcome in, unless the block it rests on was pruned meanwhile.
-func (e *Engine) executed(o *outcome, parentID consensus.Hash) error {
+// takeOutcome takes an outcome in, unless the block it rests on was pruned meanwhile.
+func (e *Engine) takeOutcome(o *outcome, parentID consensus.Hash) error {
 	parent := e.outcomes[parentID]
 	if parent == nil || !e.awaits(o.info.ID) {
 		return nil
 	}
 	o.parent.Store(parent)
 	e.outcomes[o.info.ID] = o
+	e.executed = max(e.executed, o.info.Height)
 	return e.Step(core.BlockExecuted{At: e.At(), Info: o.info})
 }
 

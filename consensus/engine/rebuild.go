@@ -20,6 +20,11 @@ const (
 	// voted for takes four one-way delays, of which the fetch is two. As rounds grow while nothing commits, so does this:
 	// else a network as slow as the shortest round could keep blocks from being voted for, for ever.
 	RebuildShare = 2
+	// RebuildAhead is by how many heights a proposal may lie above the newest block that is executed here for its
+	// transactions to be gathered. Beyond it this node cannot vote for it in time: what it lacks would be fetched from a
+	// leader who has others to serve, one proposal at a time, and verified in the midst of executions that are late already.
+	// Once certified the block is fetched with those around it (P40).
+	RebuildAhead consensus.Height = 16
 	// poolPatience is how long a rebuild waits for the pool before it asks the sender: what is shared at the same time as
 	// it is proposed arrives on another stream, and is admitted, within that. At most the quarter of the rebuild's time.
 	poolPatience = 10 * time.Millisecond
@@ -103,6 +108,8 @@ func (e *Engine) rebuild(r *rebuild) error {
 		return nil
 	case c.Round < e.core.Round():
 		reason = "transactions are missing, and its round has passed"
+	case c.Height > e.executed+RebuildAhead:
+		reason = "transactions are missing, and so is the execution of too many blocks before it"
 	case !e.rebuilds.add(r):
 		reason = "transactions are missing, and as many proposals of its sender wait for theirs"
 	}

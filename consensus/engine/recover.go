@@ -52,6 +52,7 @@ func (e *Engine) recover() (core.Recovery, error) {
 		return core.Recovery{}, fmt.Errorf("headers below the newest committed: %w", err)
 	}
 	e.outcomes[stored.Tip.ID] = &outcome{info: stored.Tip, history: stored.History}
+	e.durable, e.executed = stored.Tip.Height, stored.Tip.Height
 	return rec, nil
 }
 

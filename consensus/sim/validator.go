@@ -138,7 +138,7 @@ func (v *validator) open() error {
 	}
 	v.pool = mempool.New(mempool.Config{
 		App: app, State: store.State, Now: v.Now, BlockTime: store.Tip().Timestamp,
-		Limits: mempool.Limits{Transactions: w.knobs.poolMax, PerAccount: perAccount},
+		Limits: mempool.Limits{Transactions: w.knobs.poolMax, PerAccount: perAccount, Validators: w.genesis.Validators.Len()},
 	})
 	v.openSharing()
 	cfg := engine.Config{

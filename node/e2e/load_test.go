@@ -123,9 +123,9 @@ func (l *load) commit(r *rand.Rand, t transfer) bool {
 	return false
 }
 
-// passing are refusals by a node that stops, that is full, or whose state is older than the sender's.
+// passing are refusals by a node that stops, that is behind or full, or whose state is older than the sender's.
 var passing = map[string]bool{
-	"SHUTTING_DOWN": true, "NODE_UNREACHABLE": true, "CANCELLED": true, "MEMPOOL_FULL": true, "ACCOUNT_LIMIT": true,
+	"SHUTTING_DOWN": true, "NODE_BEHIND": true, "NODE_UNREACHABLE": true, "CANCELLED": true, "MEMPOOL_FULL": true, "ACCOUNT_LIMIT": true,
 	"RATE_LIMITED": true, "SEQUENCE_TOO_NEW": true,
 }
 

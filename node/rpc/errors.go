@@ -76,6 +76,7 @@ var table = map[cairnv1.ErrorReason_Value]rule{
 	cairnv1.ErrorReason_STREAM_TOO_SLOW:  {code: codes.Aborted},
 	cairnv1.ErrorReason_SHUTTING_DOWN:    {code: codes.Unavailable},
 	cairnv1.ErrorReason_NODE_UNREACHABLE: {code: codes.Unavailable},
+	cairnv1.ErrorReason_NODE_BEHIND:      {code: codes.Unavailable, retry: retrySoon},
 	cairnv1.ErrorReason_CANCELLED:        {code: codes.Canceled, other: codes.DeadlineExceeded},
 	cairnv1.ErrorReason_UNIMPLEMENTED:    {code: codes.Unimplemented},
 	cairnv1.ErrorReason_INTERNAL:         {code: codes.Internal},

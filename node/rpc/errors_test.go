@@ -52,7 +52,7 @@ func TestEveryRejectionHasAReason(t *testing.T) {
 		app.ReasonMalformed, app.ReasonTooLarge, app.ReasonWrongChain, app.ReasonWrongSender, app.ReasonBadSignature,
 		app.ReasonExpired, app.ReasonSequenceTooOld, app.ReasonSequenceTooNew, app.ReasonFeeTooLow,
 		app.ReasonInsufficientBalance, app.ReasonBadQuery, mempool.ReasonFull, mempool.ReasonAccountLimit,
-		mempool.ReasonReplacementFeeTooLow, mempool.ReasonReplaced,
+		mempool.ReasonReplacementFeeTooLow, mempool.ReasonReplaced, mempool.ReasonBehind,
 	} {
 		f := explain(fmt.Errorf("wrapped: %w", app.Reject(reason, "why").With("key", 7)))
 		if f.reason.String() != string(reason) || f.metadata["key"] != "7" || f.message != "why" {
@@ -116,7 +116,8 @@ func TestEveryReasonIsGiven(t *testing.T) {
 				t.Errorf("blames %v, want %s", d.fields, o.field)
 			}
 			mayPass := o.code == codes.ResourceExhausted && o.reason != cairnv1.ErrorReason_REQUEST_TOO_LARGE ||
-				o.reason == cairnv1.ErrorReason_SEQUENCE_TOO_NEW // once those before it have come
+				o.reason == cairnv1.ErrorReason_SEQUENCE_TOO_NEW || // once those before it have come
+				o.reason == cairnv1.ErrorReason_NODE_BEHIND
 			if retried := d.retry > 0; retried != mayPass {
 				t.Errorf("RetryInfo %v", d.retry)
 			}
@@ -342,6 +343,13 @@ func badTransactions() []offense {
 		{name: "account limit", reason: cairnv1.ErrorReason_ACCOUNT_LIMIT, code: codes.ResourceExhausted, metadata: "limit=1",
 			alter: func(o *options) { o.pool = func(l *mempool.Limits) { l.PerAccount = 1 } },
 			call:  after(fee(100), sequence(1))},
+		{name: "behind", reason: cairnv1.ErrorReason_NODE_BEHIND, code: codes.Unavailable,
+			call: func(f *fixture, ctx context.Context) error {
+				f.pool.Lag(mempool.MaxLag + 1)
+				defer f.pool.Lag(0)
+				_, err := f.submit(ctx, f.transfer(0, 0), 0)
+				return err
+			}},
 		{name: "full", reason: cairnv1.ErrorReason_MEMPOOL_FULL, code: codes.ResourceExhausted,
 			alter: func(o *options) { o.pool = func(l *mempool.Limits) { l.Transactions = 1 } },
 			call: func(f *fixture, ctx context.Context) error {

@@ -93,12 +93,13 @@ func TestLoadArguments(t *testing.T) {
 // canned is a run in which a node used 2 s of processor time for 1,000 transactions in 4 blocks.
 func canned(perSecond, p50 float64) Run {
 	cpu, load, rss, committed, blocks, rounds := 2*time.Second, time.Second, int64(64<<20), 1000.0, 4.0, 3.0
+	high, low := 100.0, 93.0
 	return Run{
 		Load: &Report{reportFields: reportFields{
 			CommittedPerSecond: perSecond, LatencyMs: Latency{P50: p50, P90: 2 * p50, P99: 3 * p50, Max: 4 * p50, Samples: 9},
 			TransactionBytes: 250, Acknowledged: 1500, Rejected: map[string]uint64{"MEMPOOL_FULL": 2}, Submitted: 2000, Seconds: 10,
 		}},
-		Nodes:     []Node{{Name: "node0", CPU: &cpu, MaxRSS: &rss}, {Name: "node1", CPU: &cpu, MaxRSS: &rss}, {Name: "node2", Killed: true}},
+		Nodes:     []Node{{Name: "node0", CPU: &cpu, MaxRSS: &rss, Height: &low}, {Name: "node1", CPU: &cpu, MaxRSS: &rss, Height: &high}, {Name: "node2", Killed: true}},
 		LoadCPU:   &load,
 		Committed: &committed, Blocks: &blocks, TCRounds: &rounds,
 		BodyBytes: map[string]float64{"share": 500_000, "proposal": 50_000},
@@ -132,7 +133,7 @@ func TestTables(t *testing.T) {
 		"| `closed-4000` | closed loop, window 1,000 | 4 | 2,000 | n/a | 5,000 | n/a | 90.0 | n/a | 270 | n/a | 2,000 |\n",
 		"| `closed-1000` | 22.0 (20.0–24.0) | 44.0 (40.0–48.0) | 250 (250–250) | 64.0 (64.0–64.0) | 1,000 (1,000–1,000) | 1.10 (1.10–1.10) | 4,500 | 0 | MEMPOOL_FULL 6 | 0 | 0 | 0 of 3 |\n",
 		"| 1 of 2 |\n",
-		"### Overload", "| rounds by timeout |", "| 3.00 |",
+		"### Overload", "| heights apart | rounds by timeout |", "| 7.00 | 3.00 |",
 		"`overload`: 1 runs of 1m0s each, commit abc, 2031-02-03, on 2 × Some CPU (linux/amd64)\n",
 	} {
 		if !strings.Contains(b.String(), want) {

@@ -42,6 +42,9 @@ func (r *Run) count(before, after look) {
 	r.LoadCPU = since(before.load.CPU, after.load.CPU)
 	for i, n := range after.nodes {
 		n.CPU = since(before.nodes[i].CPU, n.CPU)
+		if height, ok := after.seen[i].sum(metricHeight); ok {
+			n.Height = &height
+		}
 		r.Nodes = append(r.Nodes, n)
 	}
 	first := func(metric string, labels ...string) *float64 {
@@ -133,6 +136,27 @@ func (r Run) maxRSS() *float64 {
 		}
 	}
 	return most
+}
+
+// lag is by how many heights the validator that is furthest behind is behind the one that is furthest.
+func (r Run) lag() *float64 {
+	var least, most *float64
+	for _, n := range r.Nodes {
+		if n.Height == nil {
+			continue
+		}
+		if least == nil || *n.Height < *least {
+			least = n.Height
+		}
+		if most == nil || *n.Height > *most {
+			most = n.Height
+		}
+	}
+	if most == nil {
+		return nil
+	}
+	lag := *most - *least
+	return &lag
 }
 
 // bodiesPerLink is how often a transaction crosses the way to each other validator: 1 is the least there can be.

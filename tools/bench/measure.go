@@ -99,6 +99,8 @@ func (t *trial) run(ctx context.Context) error {
 	switch r := t.out.Load; {
 	case r.Lost > 0:
 		err = fmt.Errorf("%d of %d acknowledged transactions are lost", r.Lost, r.Acknowledged)
+	case r.StillPending > 0:
+		err = fmt.Errorf("%d of %d acknowledged transactions are still pending", r.StillPending, r.Acknowledged)
 	case len(r.Problems) > 0:
 		err = fmt.Errorf("the load found: %s", r.Problems[0])
 	}

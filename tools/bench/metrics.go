@@ -16,6 +16,7 @@ type metrics map[string]float64
 const (
 	metricCommitted = "cairn_committed_transactions_total"
 	metricBlocks    = "cairn_committed_blocks_total"
+	metricHeight    = "cairn_committed_height"
 	metricRounds    = "cairn_rounds_entered_total"
 	metricBodies    = "cairn_body_bytes_total" // bytes of transactions sent to other validators; its labels say why
 )

@@ -61,6 +61,7 @@ type Node struct {
 	Killed bool           `json:"killed,omitempty"`
 	CPU    *time.Duration `json:"cpuNs"` // in the time of the run
 	MaxRSS *int64         `json:"maxRSSBytes"`
+	Height *float64       `json:"height,omitempty"` // committed by the end of that time
 }
 
 // Report is what cairn load says. What is not shown here is kept as it is.

@@ -52,7 +52,7 @@ func further(group string) []column {
 	case groupOverload:
 		return append(out, column{"capacity/s", capacity}, column{"offered/s", offered}, column{"behind", func(r Run) *float64 {
 			return reported(r, func(l *Report) float64 { return float64(l.Behind) })
-		}}, column{"rounds by timeout", func(r Run) *float64 { return r.TCRounds }})
+		}}, column{"heights apart", Run.lag}, column{"rounds by timeout", func(r Run) *float64 { return r.TCRounds }})
 	case groupCrash:
 		return append(out, column{"rounds by QC", func(r Run) *float64 { return r.QCRounds }},
 			column{"rounds by timeout", func(r Run) *float64 { return r.TCRounds }})

@@ -82,7 +82,8 @@ const (
 	ErrorReason_EXPIRED ErrorReason_Value = 25
 	// The sender put another transaction in its place.
 	ErrorReason_REPLACED ErrorReason_Value = 26
-	// The mempool is full of dearer transactions; RetryInfo says when to try again.
+	// The mempool, or the part of it that clients of this node may fill, is full of dearer transactions; RetryInfo says when
+	// to try again.
 	ErrorReason_MEMPOOL_FULL ErrorReason_Value = 27
 	// The account has as many pending transactions as it may; metadata: `limit`.
 	ErrorReason_ACCOUNT_LIMIT ErrorReason_Value = 28
@@ -108,6 +109,9 @@ const (
 	ErrorReason_UNIMPLEMENTED ErrorReason_Value = 37
 	// A fault of the node itself; its log says more.
 	ErrorReason_INTERNAL ErrorReason_Value = 38
+	// The node is far behind the chain and catches up before it takes transactions; another one may take them. RetryInfo
+	// says when to try again.
+	ErrorReason_NODE_BEHIND ErrorReason_Value = 39
 )
 
 // Enum value maps for ErrorReason_Value.
@@ -152,6 +156,7 @@ var (
 		36: "CANCELLED",
 		37: "UNIMPLEMENTED",
 		38: "INTERNAL",
+		39: "NODE_BEHIND",
 	}
 	ErrorReason_Value_value = map[string]int32{
 		"UNSPECIFIED":             0,
@@ -193,6 +198,7 @@ var (
 		"CANCELLED":               36,
 		"UNIMPLEMENTED":           37,
 		"INTERNAL":                38,
+		"NODE_BEHIND":             39,
 	}
 )
 
@@ -264,8 +270,8 @@ var File_cairn_v1_errors_proto protoreflect.FileDescriptor
 
 const file_cairn_v1_errors_proto_rawDesc = "" +
 	"\n" +
-	"\x15cairn/v1/errors.proto\x12\bcairn.v1\"\xc3\x06\n" +
-	"\vErrorReason\"\xb3\x06\n" +
+	"\x15cairn/v1/errors.proto\x12\bcairn.v1\"\xd4\x06\n" +
+	"\vErrorReason\"\xc4\x06\n" +
 	"\x05Value\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11MALFORMED_REQUEST\x10\x01\x12\x11\n" +
@@ -306,7 +312,8 @@ const file_cairn_v1_errors_proto_rawDesc = "" +
 	"\x10NODE_UNREACHABLE\x10#\x12\r\n" +
 	"\tCANCELLED\x10$\x12\x11\n" +
 	"\rUNIMPLEMENTED\x10%\x12\f\n" +
-	"\bINTERNAL\x10&B2Z0github.com/cairnchain/cairn/api/cairn/v1;cairnv1b\x06proto3"
+	"\bINTERNAL\x10&\x12\x0f\n" +
+	"\vNODE_BEHIND\x10'B2Z0github.com/cairnchain/cairn/api/cairn/v1;cairnv1b\x06proto3"
 
 var (
 	file_cairn_v1_errors_proto_rawDescOnce sync.Once
