@@ -66,7 +66,7 @@ func TestPoisonStopsOneNode(t *testing.T) {
 			bad.app = spoiltApp{way: test.way}
 			c.start()
 			c.members[0].count("sheep", 0)
-			last := c.members[0].count(poisonName, 0)
+			c.members[0].count(poisonName, 0)
 			err := bad.ended()
 			if !test.is(err) || RefusalOf(err) != StoppedPoison {
 				t.Fatalf("it ended by %v", err)
@@ -78,7 +78,7 @@ func TestPoisonStopsOneNode(t *testing.T) {
 			checkDump(t, poison.Dump, test.kind, test.then, test.verdict, bad.app)
 
 			c.members = c.members[:3]
-			last = c.members[1].count("sheep", 1)
+			last := c.members[1].count("sheep", 1)
 			c.wantCount(last, "sheep", "2")
 
 			for ends := 1; ends < CrashesMax; ends++ {

@@ -161,15 +161,13 @@ func TestPoisonedNode(t *testing.T) {
 			m := n.members[3]
 			m.kill()
 			env := []string{fmt.Sprintf("CAIRN_E2E_POISON=%s:%d", way, m.net.members[0].status().Height+5)}
-			var p *process
 			for end := 1; end <= 3; end++ {
-				p = n.spawn(fmt.Sprintf("%s-%s%d", m.name, way, end), env, "start", "--home", m.home)
+				p := n.spawn(fmt.Sprintf("%s-%s%d", m.name, way, end), env, "start", "--home", m.home)
 				p.told.Store(true)
 				if code := p.awaitExit(); code != exitPoison {
 					t.Fatalf("end %d: exit %d: %s", end, code, p.tail())
 				}
 			}
-			t.Log(p.tail())
 			o := n.cairn("start", "--home", m.home)
 			if o.code != exitLoop || !strings.Contains(o.errOut, "--retry-height") {
 				t.Errorf("exit %d: %s", o.code, o.errOut)
