@@ -21,7 +21,7 @@ var ErrCrashLoop = errors.New("crash loop")
 
 // crashRecord counts the ends at one height. It has no bearing on what may be signed.
 type crashRecord struct {
-	Height  consensus.Height `json:"height"` // that was committed
+	Height  consensus.Height `json:"height"` // of the block that could not be executed; of a panic, the next one
 	Count   int              `json:"count"`
 	Version string           `json:"version"` // another version may do better, and begins anew
 	Left    string           `json:"left"`    // the newest dump, or the output of the newest panic
@@ -87,7 +87,7 @@ func (n *Node) checkCrashes() error {
 	}
 	if left != "" {
 		n.log.Error("the last process of this node panicked", "output", left, "height", height)
-		if err := home.crashed(height, left); err != nil {
+		if err := home.crashed(height+1, left); err != nil {
 			return err
 		}
 	}
@@ -98,7 +98,7 @@ func (n *Node) checkCrashes() error {
 	case n.opts.RetryHeight:
 		n.log.Warn("ends at this height are no longer counted", "height", r.Height, "count", r.Count)
 		return os.Remove(home.CrashesFile())
-	case r.Count < CrashesMax || r.Height != height || r.Version != crashVersion():
+	case r.Count < CrashesMax || r.Height <= height || r.Version != crashVersion():
 		return nil
 	}
 	return fmt.Errorf("%w: this node ended %d times in a row at height %d; what it left is in %s. Do what the runbook says of it, "+
@@ -111,10 +111,9 @@ func (n *Node) ended(err error) error {
 	if err == nil {
 		return nil
 	}
-	height := n.store.Tip().Height // before it is closed
 	err = n.keepDump(err)
 	if poison := (*PoisonError)(nil); errors.As(err, &poison) {
-		return errors.Join(err, n.opts.Home.crashed(height, poison.Dump))
+		return errors.Join(err, n.opts.Home.crashed(poison.height, poison.Dump))
 	}
 	return err
 }

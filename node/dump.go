@@ -203,8 +203,9 @@ func (d *dump) write(h Home) (string, error) {
 // PoisonError is an end of a node that would come again at the next start: a block cannot be executed here, its certified
 // outcome differs from ours, or certificates contradict each other.
 type PoisonError struct {
-	Dump string // the folder of what is needed to see it again; empty when it could not be written
-	err  error
+	Dump   string           // the folder of what is needed to see it again; empty when it could not be written
+	height consensus.Height // of the block
+	err    error
 }
 
 // Error says what happened, where the dump is, and what to do with it.
@@ -226,7 +227,7 @@ func (n *Node) keepDump(err error) error {
 	}
 	d.report.Time, d.report.Version, d.report.ChainID = time.Now().UTC(), ThisBuild().Version, n.genesis.ChainID
 	path, failed := d.write(n.opts.Home)
-	poison := &PoisonError{Dump: path, err: err}
+	poison := &PoisonError{Dump: path, height: d.report.Height, err: err}
 	n.log.Error("the node stops: going on is not safe", "error", err, "dump", path)
 	if failed != nil && !errors.Is(failed, fs.ErrExist) {
 		poison.Dump = ""

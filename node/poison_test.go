@@ -66,7 +66,7 @@ func TestPoisonStopsOneNode(t *testing.T) {
 			bad.app = spoiltApp{way: test.way}
 			c.start()
 			c.members[0].count("sheep", 0)
-			last := c.members[0].count(poisonName, 0)
+			c.members[0].count(poisonName, 0)
 			err := bad.ended()
 			if !test.is(err) || RefusalOf(err) != StoppedPoison {
 				t.Fatalf("it ended by %v", err)
@@ -78,7 +78,7 @@ func TestPoisonStopsOneNode(t *testing.T) {
 			checkDump(t, poison.Dump, test.kind, test.then, test.verdict, bad.app)
 
 			c.members = c.members[:3]
-			last = c.members[1].count("sheep", 1)
+			last := c.members[1].count("sheep", 1)
 			c.wantCount(last, "sheep", "2")
 
 			for ends := 1; ends < CrashesMax; ends++ {
@@ -187,7 +187,7 @@ func TestCrashesAreCounted(t *testing.T) {
 		}
 		return n.Close()
 	}
-	height := consensus.Height(0)
+	const next consensus.Height = 1
 	for i := range CrashesMax {
 		if err := open(); err != nil {
 			t.Fatalf("after %d panics: %v", i, err)
@@ -200,7 +200,7 @@ func TestCrashesAreCounted(t *testing.T) {
 		t.Fatalf("after %d panics: %v", CrashesMax, err)
 	}
 	record := m.home.crashes()
-	if record.Count != CrashesMax || record.Height != height {
+	if record.Count != CrashesMax || record.Height != next {
 		t.Errorf("%+v", record)
 	}
 	kept, err := os.ReadFile(record.Left)
@@ -219,7 +219,7 @@ func TestCrashesAreCounted(t *testing.T) {
 		}
 	}
 	for what, f := range map[string]func(*crashRecord){
-		"another height":  func(r *crashRecord) { r.Height++ },
+		"a lower height":  func(r *crashRecord) { r.Height-- },
 		"another version": func(r *crashRecord) { r.Version += "x" },
 		"one less":        func(r *crashRecord) { r.Count-- },
 	} {

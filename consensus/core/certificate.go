@@ -92,6 +92,9 @@ func (c *Core) learnTC(tc *consensus.TC) {
 // commit carries out the highest commit that a verified QC names: every executed block from the root's child up to
 // it, in order, under that QC (P27). At or below the root it is a no-op.
 func (c *Core) commit() {
+	if c.effects.Halt != nil {
+		return
+	}
 	target := c.commitQC.Commit()
 	if target.IsNone() || target.Height <= c.tree.root.info.Height {
 		if target.Height == c.tree.root.info.Height && !target.IsNone() && target != c.tree.root.info {

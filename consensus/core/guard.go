@@ -75,13 +75,13 @@ func (c *Core) ownKey(kind consensus.EvidenceKind, round consensus.Round) consen
 func (c *Core) guardVote(data consensus.VoteData, where string) {
 	last := c.safety.LastVote
 	isLast := last != nil && last.Data == data
-	c.guardOwn(consensus.VoteEvidence, data.Block.Round, isLast, last != nil && data.Block.Round < last.Round(), where)
+	c.guardOwn(c.ownKey(consensus.VoteEvidence, data.Block.Round), isLast, last != nil && data.Block.Round < last.Round(), where)
 }
 
 func (c *Core) guardTimeout(round, qcRound consensus.Round, where string) {
 	last := c.safety.LastTimeout
 	isLast := last != nil && last.Round == round && last.QC.Round() == qcRound
-	c.guardOwn(consensus.TimeoutEvidence, round, isLast, last != nil && round < last.Round, where)
+	c.guardOwn(c.ownKey(consensus.TimeoutEvidence, round), isLast, last != nil && round < last.Round, where)
 }
 
 // guardBlock looks at a block that we proposed: the proposal was verified, or the block is certified, and then whoever
@@ -89,18 +89,17 @@ func (c *Core) guardTimeout(round, qcRound consensus.Round, where string) {
 func (c *Core) guardBlock(b *consensus.Block, where string) {
 	if b.Proposer == c.cfg.Self {
 		isLast := b.Round == c.safety.LastProposed && b.ID() == c.safety.LastProposal
-		c.guardOwn(consensus.ProposalEvidence, b.Round, isLast, b.Round < c.safety.LastProposed, where)
+		c.guardOwn(c.ownKey(consensus.ProposalEvidence, b.Round), isLast, b.Round < c.safety.LastProposed, where)
 	}
 }
 
 // guardOwn keeps the newest statement of ours that we did not make. Of rounds below the last that we signed, isBefore, it
 // is known only what was signed since the start.
-func (c *Core) guardOwn(kind consensus.EvidenceKind, round consensus.Round, isLast, isBefore bool, where string) {
-	key := c.ownKey(kind, round)
+func (c *Core) guardOwn(key consensus.EvidenceKey, isLast, isBefore bool, where string) {
 	switch {
 	case isLast, c.guard.silent:
 		return
-	case isBefore && (round <= c.guard.began[kind] || !c.inWindow(round) || c.guard.signed[key]):
+	case isBefore && (key.Round <= c.guard.began[key.Kind] || !c.inWindow(key.Round) || c.guard.signed[key]):
 		return
 	}
 	c.foreign(key, where)

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc/status"
+
 	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
 	"github.com/cairnchain/cairn/consensus/engine"
 )
@@ -37,7 +39,7 @@ func TestPanicCostsOneCall(t *testing.T) {
 	if err := func() (err error) {
 		defer f.server.catch("/cairn.v1.NodeService/StreamRounds", &err)
 		panic("in a stream")
-	}(); err == nil || strings.Contains(err.Error(), "in a stream") {
+	}(); err == nil || strings.Contains(status.Convert(err).Message(), "in a stream") {
 		t.Errorf("a stream: %v", err)
 	}
 	if cause := <-f.internal; !strings.Contains(cause.Error(), "in a stream") {
