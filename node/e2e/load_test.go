@@ -18,6 +18,8 @@ const (
 	senderFunds = 1_000_000
 	// retryPause is between two attempts to post one transaction.
 	retryPause = 20 * time.Millisecond
+	// postTimeout is when a post is given up, for its node may be stopped; it is longer than any wait that is asked for.
+	postTimeout = 5 * time.Second
 )
 
 // load posts transfers over REST to nodes that come and go. Each sender posts the very same bytes, to one node or
@@ -132,7 +134,9 @@ var passing = map[string]bool{
 // post posts a transaction to any node; status 0 when there was no answer.
 func (l *load) post(r *rand.Rand, t transfer, wait string) (int, submitted) {
 	var answer submitted
-	status, err := call(l.ctx, l.urls[r.IntN(len(l.urls))]+"/v1/transactions", t.request(wait), &answer)
+	ctx, cancel := context.WithTimeout(l.ctx, postTimeout)
+	defer cancel()
+	status, err := call(ctx, l.urls[r.IntN(len(l.urls))]+"/v1/transactions", t.request(wait), &answer)
 	if err != nil {
 		return 0, submitted{}
 	}
