@@ -125,10 +125,10 @@ func (l *load) commit(r *rand.Rand, t transfer) bool {
 	return false
 }
 
-// passing are refusals by a node that stops, that is full, or whose state is older than the sender's.
+// passing are refusals by a node that stops, that is full, or whose state is older than the sender's or even its funds.
 var passing = map[string]bool{
 	"SHUTTING_DOWN": true, "NODE_UNREACHABLE": true, "CANCELLED": true, "MEMPOOL_FULL": true, "ACCOUNT_LIMIT": true,
-	"RATE_LIMITED": true, "SEQUENCE_TOO_NEW": true,
+	"RATE_LIMITED": true, "SEQUENCE_TOO_NEW": true, "INSUFFICIENT_BALANCE": true,
 }
 
 // post posts a transaction to any node; status 0 when there was no answer.
