@@ -48,7 +48,7 @@ func (b *bed) startLoad(chainID string, alice *wallet, sequence uint64, senders 
 	})
 	var wallets []*wallet
 	var funds []output
-	r := b.random("wallets")
+	r := b.random(fmt.Sprint("wallets ", sequence))
 	for range senders {
 		w := randomWallet(r)
 		wallets = append(wallets, w)

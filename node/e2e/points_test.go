@@ -94,10 +94,10 @@ func plansOf(r *rand.Rand) (plans []crash.Plan) {
 	return plans[:count(20, len(plans))]
 }
 
-// prelude makes the write happen: before the start, or once the process runs; then it returns what ends it.
+// prelude makes the write happen: before the start, or while the process runs.
 type prelude struct {
 	before func(*member)
-	while  func(*member, *rand.Rand) (end func())
+	while  func(*member, *rand.Rand)
 }
 
 var preludes = map[string]prelude{
@@ -105,9 +105,9 @@ var preludes = map[string]prelude{
 	"prune":            {before: (*member).plantStray},
 	"safety.a.repair":  {before: func(m *member) { m.dieAt(crash.Plan{Point: "safety.a.vote", Mode: crash.Torn, Hit: 1}) }},
 	"safety.b.repair":  {before: func(m *member) { m.dieAt(crash.Plan{Point: "safety.b.vote", Mode: crash.Begin, Hit: 1}) }},
-	"blocks.tc":        {while: (*member).loseAnother},
-	"safety.a.timeout": {while: (*member).loseAnother},
-	"safety.b.timeout": {while: (*member).loseAnother},
+	"blocks.tc":        {while: (*member).loseRounds},
+	"safety.a.timeout": {while: (*member).loseRounds},
+	"safety.b.timeout": {while: (*member).loseRounds},
 }
 
 // strike has a validator die by a plan, starts it again, and returns how long it took to be ready.
@@ -120,12 +120,10 @@ func (m *member) strike(plan crash.Plan, r *rand.Rand) time.Duration {
 	}
 	m.startWith("CAIRN_CRASH=" + plan.String())
 	m.process.told.Store(true)
-	end := func() {}
 	if first.while != nil {
-		end = first.while(m, r)
+		first.while(m, r)
 	}
 	m.died(plan)
-	end()
 	took := m.restart()
 	m.net.startAll()
 	return took
@@ -180,12 +178,23 @@ func (m *member) loseDatabase() {
 	}
 }
 
-// loseAnother kills another validator, so that rounds are lost to it. It is started again at the end.
-func (m *member) loseAnother(r *rand.Rand) func() {
+// loseRounds takes the quorum away, so that the round is not certified in time, and gives it back, so that the timeouts
+// become a certificate; again, as long as the process lives, for now and then a round survives that. Dead leaders would
+// not do: they are passed over for a long time.
+func (m *member) loseRounds(r *rand.Rand) {
 	m.net.t.Helper()
-	other := m.net.others(m)[r.IntN(len(m.net.members)-1)]
-	other.kill()
-	return other.start
+	for end := time.Now().Add(patience); m.process.lives() && time.Now().Before(end); {
+		others := m.net.others(m)
+		r.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+		for _, other := range others[:2] {
+			other.kill()
+		}
+		m.process.exitsWithin(roundBase + roundBase/4)
+		for _, other := range others[:2] {
+			other.start()
+		}
+		m.process.exitsWithin(roundBase)
+	}
 }
 
 func (n *testnet) others(than *member) (all []*member) {

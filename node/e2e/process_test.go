@@ -108,6 +108,24 @@ func (p *process) awaitExit() int {
 	}
 }
 
+// exitsWithin waits until the process has ended, or that time has passed.
+func (p *process) exitsWithin(d time.Duration) {
+	select {
+	case <-p.exited:
+	case <-time.After(d):
+	}
+}
+
+// lives is whether the process has not ended.
+func (p *process) lives() bool {
+	select {
+	case <-p.exited:
+		return false
+	default:
+		return true
+	}
+}
+
 // kill is kill -9.
 func (p *process) kill() {
 	p.bed.t.Helper()
