@@ -219,8 +219,7 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 			victim.awaitReady()
 		} else {
 			p := partitions[r.IntN(len(partitions))]
-			cut, _, _, _ := p.make(r, len(n.members))
-			cut.apply(n.links)
+			p.make(r, len(n.members)).apply(n.links)
 			pause(t.Context(), time.Duration(r.Int64N(int64(2*time.Second))))
 			n.links.heal()
 		}

@@ -24,7 +24,7 @@ func TestFreshNodeJoinsAmongLiars(t *testing.T) {
 	honest, others, fresh := n.members[0], n.members[1:1+joinLiars], n.members[joinValidators-1]
 	n.startSome(n.members[:joinValidators-1])
 	load := n.startLoad(n.chainID, n.alice, 0, 4, n.urls()[:joinValidators-1])
-	goal := uint64(count(600, 3000))
+	goal := uint64(count(300, 3000))
 	n.await(fmt.Sprintf("the chain has %d blocks", goal), func() bool { return honest.status().Height >= goal })
 	acked := load.finish()
 	for _, m := range others {

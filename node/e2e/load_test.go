@@ -18,6 +18,8 @@ const (
 	senderFunds = 1_000_000
 	// retryPause is between two attempts to post one transaction.
 	retryPause = 20 * time.Millisecond
+	// longPause is between two windows of a sender in long runs, so that their chains can still be read as a whole.
+	longPause = 250 * time.Millisecond
 	// postTimeout is when a post is given up, for its node may be stopped; it is longer than any wait that is asked for.
 	postTimeout = 5 * time.Second
 )
@@ -35,6 +37,7 @@ type load struct {
 
 	mu    sync.Mutex
 	acked map[string]receipt // by id: the chain's promise
+	acker int                // whose answer was the last one of these, by its place in urls
 }
 
 // startLoad gives new wallets funds of alice's, whose next sequence it must know, and has each of them send.
@@ -96,6 +99,9 @@ func (l *load) send(r *rand.Rand, from *wallet, to string) {
 				return
 			}
 		}
+		if long() {
+			pause(l.ctx, longPause)
+		}
 	}
 }
 
@@ -136,9 +142,15 @@ func (l *load) post(r *rand.Rand, t transfer, wait string) (int, submitted) {
 	var answer submitted
 	ctx, cancel := context.WithTimeout(l.ctx, postTimeout)
 	defer cancel()
-	status, err := call(ctx, l.urls[r.IntN(len(l.urls))]+"/v1/transactions", t.request(wait), &answer)
+	to := r.IntN(len(l.urls))
+	status, err := call(ctx, l.urls[to]+"/v1/transactions", t.request(wait), &answer)
 	if err != nil {
 		return 0, submitted{}
+	}
+	if answer.State == "COMMITTED" {
+		l.mu.Lock()
+		l.acker = to
+		l.mu.Unlock()
 	}
 	return status, answer
 }
@@ -148,6 +160,13 @@ func (l *load) committed() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.acked)
+}
+
+// lastAcker is the place in urls of the node that acknowledged last.
+func (l *load) lastAcker() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.acker
 }
 
 // awaitMore waits until so many more are committed.
