@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -96,8 +97,8 @@ func plansOf(r *rand.Rand) (plans []crash.Plan) {
 			}
 			for _, mode := range crash.Modes() {
 				plan := crash.Plan{Point: point, Mode: mode, Hit: 1}
-				if _, first := preludes[point]; !first {
-					plan.Hit += r.IntN(20)
+				if first, special := preludes[point]; !special || first.often {
+					plan.Hit += r.IntN(10)
 				}
 				plans = append(plans, plan)
 			}
@@ -111,16 +112,20 @@ func plansOf(r *rand.Rand) (plans []crash.Plan) {
 type prelude struct {
 	before func(*member)
 	while  func(*member, *rand.Rand)
+	often  bool // there are many such writes
 }
 
 var preludes = map[string]prelude{
-	noDatabase:         {before: (*member).loseDatabase},
-	"prune":            {before: (*member).plantStray},
-	"safety.a.repair":  {before: func(m *member) { m.dieAt(crash.Plan{Point: "safety.a.vote", Mode: crash.Torn, Hit: 1}) }},
-	"safety.b.repair":  {before: func(m *member) { m.dieAt(crash.Plan{Point: "safety.b.vote", Mode: crash.Begin, Hit: 1}) }},
-	"blocks.tc":        {while: (*member).loseRounds},
-	"safety.a.timeout": {while: (*member).loseRounds},
-	"safety.b.timeout": {while: (*member).loseRounds},
+	noDatabase:        {before: (*member).loseDatabase},
+	"prune":           {before: (*member).plantStray},
+	"safety.a.repair": {before: func(m *member) { m.dieAt(crash.Plan{Point: "safety.a.vote", Mode: crash.Torn, Hit: 1}) }},
+	"safety.b.repair": {before: func(m *member) { m.dieAt(crash.Plan{Point: "safety.b.vote", Mode: crash.Begin, Hit: 1}) }},
+	// Who failed as a leader, for it was killed, is no leader until somebody else has failed.
+	"safety.a.proposal": {while: (*member).loseRoundsLater, often: true},
+	"safety.b.proposal": {while: (*member).loseRoundsLater, often: true},
+	"blocks.tc":         {while: (*member).loseRounds},
+	"safety.a.timeout":  {while: (*member).loseRounds},
+	"safety.b.timeout":  {while: (*member).loseRounds},
 }
 
 // strike has a validator die by a plan, starts it again, and returns how long it took to be ready.
@@ -153,7 +158,7 @@ func (m *member) dieAt(plan crash.Plan) {
 // died waits until the process has killed itself by the plan.
 func (m *member) died(plan crash.Plan) {
 	m.net.t.Helper()
-	m.process.awaitExit()
+	m.net.await(fmt.Sprintf("%s dies at %v", m.name, plan), func() bool { return !m.process.lives() })
 	state, _ := m.process.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	if !state.Signaled() || state.Signal() != syscall.SIGKILL || !strings.Contains(m.process.output(), plan.Said()+"\n") {
 		m.net.t.Fatalf("%s did not die at %v: %v", m.name, plan, m.process.cmd.ProcessState)
@@ -208,6 +213,13 @@ func (m *member) loseRounds(r *rand.Rand) {
 		}
 		m.process.exitsWithin(roundBase)
 	}
+}
+
+// loseRoundsLater is loseRounds if the process has not died soon without.
+func (m *member) loseRoundsLater(r *rand.Rand) {
+	m.net.t.Helper()
+	m.process.exitsWithin(3 * time.Second)
+	m.loseRounds(r)
 }
 
 func (n *testnet) others(than *member) (all []*member) {
