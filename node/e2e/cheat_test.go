@@ -43,8 +43,7 @@ func TestCrashAtEvidence(t *testing.T) {
 			}
 			m.kill()
 			plan := crash.Plan{Point: "evidence", Mode: mode, Hit: 1}
-			m.startWith("CAIRN_CRASH=" + plan.String())
-			m.process.told.Store(true)
+			m.startWith(crashEnv + plan.String())
 			victim.Store(&id)
 			m.died(plan)
 			took = append(took, m.restart())

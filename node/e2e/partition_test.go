@@ -260,7 +260,7 @@ func (p partition) once(n *testnet, r *rand.Rand) (length time.Duration, calm bo
 	d.apply(n.links)
 	pause(n.t.Context(), settle)
 	heights, carried := n.heights(), n.carried(d.cut)
-	pause(n.t.Context(), 3*time.Second+time.Duration(r.Int64N(int64(time.Duration(count(1, 9))*time.Second))))
+	pause(n.t.Context(), 2*time.Second+time.Duration(r.Int64N(int64(time.Duration(count(1, 10))*time.Second))))
 	if d.moves {
 		n.await("the others go on", func() bool {
 			now := n.heights()

@@ -136,8 +136,7 @@ func (m *member) strike(plan crash.Plan, r *rand.Rand) time.Duration {
 	if first.before != nil {
 		first.before(m)
 	}
-	m.startWith("CAIRN_CRASH=" + plan.String())
-	m.process.told.Store(true)
+	m.startWith(crashEnv + plan.String())
 	if first.while != nil {
 		first.while(m, r)
 	}
@@ -150,8 +149,7 @@ func (m *member) strike(plan crash.Plan, r *rand.Rand) time.Duration {
 // dieAt runs the process until it dies by a plan.
 func (m *member) dieAt(plan crash.Plan) {
 	m.net.t.Helper()
-	m.startWith("CAIRN_CRASH=" + plan.String())
-	m.process.told.Store(true)
+	m.startWith(crashEnv + plan.String())
 	m.died(plan)
 }
 

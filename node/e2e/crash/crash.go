@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/cairnchain/cairn/consensus/safety"
+	"github.com/cairnchain/cairn/node"
 	"github.com/cairnchain/cairn/storage"
 )
 
@@ -116,8 +117,8 @@ var writes = []write{
 	{name: "safety.b.repair", step: storage.SafetyFileB, opening: true},
 }
 
-// Device carries a plan out. Safe for concurrent use.
-type Device struct {
+// device carries a plan out. Safe for concurrent use.
+type device struct {
 	plan     Plan
 	write    write
 	identity storage.RecordIdentity
@@ -128,19 +129,38 @@ type Device struct {
 	opened bool // the safety record is
 }
 
-// New makes the devices of the node whose record is of this identity, and whose database is in this folder.
-func New(plan Plan, identity storage.RecordIdentity, data string) *Device {
-	d := &Device{plan: plan, identity: identity, data: data}
+// Devices makes those of a node that dies by the plan. Errors are those of the home.
+func Devices(plan Plan, o node.Options) (node.Devices, error) {
+	document, err := o.Home.Genesis()
+	if err != nil {
+		return node.Devices{}, err
+	}
+	genesis, err := document.Genesis()
+	if err != nil {
+		return node.Devices{}, err
+	}
+	passphrase, err := o.Settings.Passphrase()
+	if err != nil {
+		return node.Devices{}, err
+	}
+	key, err := o.Home.ValidatorKey(passphrase)
+	if err != nil {
+		return node.Devices{}, err
+	}
+	d := &device{
+		plan: plan, data: o.Home.DataDir(),
+		identity: storage.RecordIdentity{ChainID: genesis.ChainID, Genesis: genesis.Hash(), Key: key.Public()},
+	}
 	for _, w := range writes {
 		if w.name == plan.Point {
 			d.write = w
 		}
 	}
-	return d
+	return node.Devices{Database: d.database, Safety: d.safety}, nil
 }
 
 // due counts a write that the plan is about, and reports whether it is the one to die at.
-func (d *Device) due() bool {
+func (d *device) due() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.hits++
@@ -148,7 +168,7 @@ func (d *Device) due() bool {
 }
 
 // die ends the process as kill -9 does.
-func (d *Device) die() {
+func (d *device) die() {
 	fmt.Fprintln(os.Stderr, d.plan.Said())
 	if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
 		panic(err)

@@ -11,8 +11,8 @@ import (
 	"github.com/cairnchain/cairn/storage"
 )
 
-// Database is for node.Devices.
-func (d *Device) Database(kv storage.KV) storage.KV {
+// database is for node.Devices.
+func (d *device) database(kv storage.KV) storage.KV {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.opened = true // the record is opened before the database is
@@ -21,7 +21,7 @@ func (d *Device) Database(kv storage.KV) storage.KV {
 
 type database struct {
 	storage.KV
-	device *Device
+	device *device
 }
 
 // Write implements storage.KV.

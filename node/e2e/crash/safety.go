@@ -7,13 +7,13 @@ import (
 	"github.com/cairnchain/cairn/storage/storagetest"
 )
 
-// Safety is for node.Devices.
-func (d *Device) Safety(f storage.Files) storage.Files { return &files{Files: f, device: d} }
+// safety is for node.Devices.
+func (d *device) safety(f storage.Files) storage.Files { return &files{Files: f, device: d} }
 
 // files are those of a safety record, which uses them one call at a time.
 type files struct {
 	storage.Files
-	device *Device
+	device *device
 	last   *changes // of the state before the one that is being saved; nil: not read yet
 	dying  bool     // at the next sync
 }
