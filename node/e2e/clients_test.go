@@ -210,7 +210,11 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 	c.begin()
 	c.awaitMore(10)
 	r := n.random("troubles")
-	for i := range count(6, 120) {
+	troubles := count(6, 120)
+	for i := range troubles {
+		if i%20 == 19 {
+			t.Logf("%d of %d troubles, %d transfers acknowledged", i, troubles, c.committed())
+		}
 		if i%2 == 0 {
 			victim := n.members[r.IntN(len(n.members))]
 			victim.kill()
