@@ -63,6 +63,9 @@ func (l *liar) tell(of []string) string {
 	return lie
 }
 
+// height is how much of the chain the liar has.
+func (l *liar) height() uint64 { return uint64(l.store.Tip().Height) }
+
 func (l *liar) counts() map[string]int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
