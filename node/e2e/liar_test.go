@@ -30,9 +30,10 @@ var lies = []string{
 	"spoiled certificates", "spoiled end", "another end",
 }
 
+// silence is how long a liar says nothing: in the long run longer than a node waits for an answer.
+func silence() time.Duration { return time.Duration(count(3, 11)) * time.Second }
+
 const (
-	// silence is longer than the node waits for an answer.
-	silence = 11 * time.Second
 	// slowness is how long a true answer takes, of one block each.
 	slowness = 900 * time.Millisecond
 	// boasting is how often a liar claims to be somewhere else.
@@ -85,7 +86,7 @@ func (l *liar) answer(req consensus.FetchRequest, maxBlocks, maxBytes int) (*con
 	blocks, end := honest.Blocks, honest.Certificate
 	switch l.tell(lies) {
 	case "silence":
-		pause(l.ended, silence)
+		pause(l.ended, silence())
 		return honest, nil
 	case "slowness":
 		pause(l.ended, slowness)

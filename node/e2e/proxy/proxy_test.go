@@ -134,6 +134,18 @@ func (l *link) ends(from net.Conn, want error) {
 	}
 }
 
+// refuses wants a new connection to be reset, which can show itself in the dial already.
+func (l *link) refuses() {
+	l.t.Helper()
+	c, err := net.Dial("tcp", l.Address())
+	switch {
+	case err == nil:
+		l.ends(l.own(c), syscall.ECONNRESET)
+	case !errors.Is(err, syscall.ECONNRESET):
+		l.t.Fatal(err)
+	}
+}
+
 func (l *link) await(what string, done func(Counts) bool) {
 	l.t.Helper()
 	for end := time.Now().Add(patience); !done(l.Counts()); {
@@ -208,7 +220,7 @@ func TestRefuse(t *testing.T) {
 	l.Set(Conditions{Refuse: true})
 	l.ends(client, syscall.ECONNRESET)
 	l.ends(server, syscall.ECONNRESET)
-	l.ends(l.dial(), syscall.ECONNRESET)
+	l.refuses()
 	l.await("both are counted", func(c Counts) bool { return c == Counts{Accepted: 2, Reset: 2, Forward: 1, Back: 1} })
 	l.Set(Conditions{})
 	l.pair()
@@ -292,7 +304,7 @@ func TestCutAfter(t *testing.T) {
 func TestNobodyThere(t *testing.T) {
 	l := newLink(t)
 	l.back.Close()
-	l.ends(l.dial(), syscall.ECONNRESET)
+	l.refuses()
 }
 
 // The limit of connections, and the end while connections are held, stuck and full.
@@ -303,7 +315,7 @@ func TestLimitAndEnd(t *testing.T) {
 		l.dial()
 	}
 	l.await("all are open", func(c Counts) bool { return c.Open == maxConnections })
-	l.ends(l.dial(), syscall.ECONNRESET)
+	l.refuses()
 	l.end()
 
 	l = newLink(t)
