@@ -43,7 +43,7 @@ func TestCrashAtEvidence(t *testing.T) {
 			}
 			m.kill()
 			plan := crash.Plan{Point: "evidence", Mode: mode, Hit: 1}
-			m.startWith(crashEnv + plan.String())
+			m.startIn([]string{crashEnv + plan.String()})
 			victim.Store(&id)
 			m.died(plan)
 			took = append(took, m.restart())

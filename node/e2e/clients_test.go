@@ -206,7 +206,7 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 	n.addLinks()
 	n.startAll()
 	c := n.newCustomers()
-	readers := n.startReaders()
+	followers := n.startFollowers()
 	c.begin()
 	c.awaitMore(10)
 	r := n.random("troubles")
@@ -231,7 +231,7 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 	}
 	acked := c.finish()
 	history := n.agreed(acked)
-	readers.check(history)
+	followers.check(history)
 	if bad := c.diary.check(); len(bad) > 0 {
 		t.Errorf("not linearizable: %v", bad)
 	}
@@ -242,17 +242,17 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 	n.signedOnce()
 }
 
-// readers follow the commits of one node each, and hang up at random instants.
-type readers struct {
+// followers read the commits of one node each, and hang up at random instants.
+type followers struct {
 	net   *testnet
 	all   []*reader
 	ended chan error
 	goal  atomic.Int64
 }
 
-func (n *testnet) startReaders() *readers {
+func (n *testnet) startFollowers() *followers {
 	n.t.Helper()
-	rs := &readers{net: n}
+	rs := &followers{net: n}
 	ctx, cancel := context.WithCancel(n.t.Context())
 	n.t.Cleanup(cancel)
 	ways := []func(*reader, context.Context, *member) error{(*reader).lines, (*reader).events, (*reader).sdk}
@@ -270,7 +270,7 @@ func (n *testnet) startReaders() *readers {
 }
 
 // check waits until all have read the whole history, and compares.
-func (rs *readers) check(h *history) {
+func (rs *followers) check(h *history) {
 	n := rs.net
 	n.t.Helper()
 	rs.goal.Store(int64(len(h.blocks)))

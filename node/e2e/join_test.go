@@ -19,7 +19,7 @@ const (
 // A validator that has nothing but its key and its safety record reaches the tip by one honest peer, while three others
 // with the keys of validators lie to it and it is killed again and again on the way. Then it takes part.
 func TestFreshNodeJoinsAmongLiars(t *testing.T) {
-	n := newTestnetOf(newBed(t), joinValidators)
+	n := newTestnetOf(newBed(t), joinValidators, 0)
 	n.addLinks()
 	honest, others, fresh := n.members[0], n.members[1:1+joinLiars], n.members[joinValidators-1]
 	n.startSome(n.members[:joinValidators-1])

@@ -175,8 +175,8 @@ func oneWay(r *rand.Rand, n int) drawn {
 const (
 	// settle is when what was under way at a cut has arrived or will not.
 	settle = 100 * time.Millisecond
-	// followers is how many blocks may still be committed that were certified before a cut.
-	followers = 2
+	// trailing is how many blocks may still be committed that were certified before a cut.
+	trailing = 2
 	// goingOn is how many more the others must commit who are a quorum.
 	goingOn = 3
 )
@@ -274,7 +274,7 @@ func (p partition) once(n *testnet, r *rand.Rand) (length time.Duration, calm bo
 	}
 	for i, now := range n.heights() {
 		stuck := d.stuck && (i == d.alone || d.alone < 0)
-		if stuck && now > heights[i]+followers {
+		if stuck && now > heights[i]+trailing {
 			n.t.Errorf("%s: %s was at height %d and is at %d", p.name, n.members[i].name, heights[i], now)
 		}
 	}

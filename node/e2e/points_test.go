@@ -136,7 +136,7 @@ func (m *member) strike(plan crash.Plan, r *rand.Rand) time.Duration {
 	if first.before != nil {
 		first.before(m)
 	}
-	m.startWith(crashEnv + plan.String())
+	m.startIn([]string{crashEnv + plan.String()})
 	if first.while != nil {
 		first.while(m, r)
 	}
@@ -149,7 +149,7 @@ func (m *member) strike(plan crash.Plan, r *rand.Rand) time.Duration {
 // dieAt runs the process until it dies by a plan.
 func (m *member) dieAt(plan crash.Plan) {
 	m.net.t.Helper()
-	m.startWith(crashEnv + plan.String())
+	m.startIn([]string{crashEnv + plan.String()})
 	m.died(plan)
 }
 
