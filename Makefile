@@ -74,6 +74,11 @@ e2e: ## Run the end-to-end tests: real processes, killed and started again
 	$(GO) build -tags e2e -o bin/e2e/cairn ./cmd/cairn
 	CAIRN_E2E_BINARY=$(CURDIR)/bin/e2e/cairn $(GO) test -tags e2e -count=1 -timeout 15m -v -run '$(RUN)' ./node/e2e
 
+.PHONY: e2e-long
+e2e-long: ## Run all of the end-to-end tests, about an hour, or those of RUN
+	$(GO) build -tags e2e -o bin/e2e/cairn ./cmd/cairn
+	CAIRN_E2E_LONG=1 CAIRN_E2E_BINARY=$(CURDIR)/bin/e2e/cairn $(GO) test -tags e2e -count=1 -timeout 4h -v -run '$(RUN)' ./node/e2e
+
 # Which seeds of the simulator: A..B.
 SEEDS ?= 1..200
 

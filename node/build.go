@@ -68,10 +68,11 @@ func (n *Node) openStorage() error {
 	if err := n.openSafety(); err != nil {
 		return err
 	}
-	kv, err := storage.OpenLevelDB(n.opts.Home.DataDir())
+	database, err := storage.OpenLevelDB(n.opts.Home.DataDir())
 	if err != nil {
 		return err
 	}
+	kv := n.opts.Devices.database(database)
 	if n.store, err = storage.Open(kv, storage.Genesis{Chain: n.genesis, Changes: first.Changes}); err != nil {
 		return errors.Join(err, kv.Close())
 	}
@@ -92,9 +93,9 @@ func (n *Node) openSafety() (err error) {
 	if n.IsListener() {
 		return nil
 	}
-	n.safety, err = storage.OpenSafetyRecord(n.opts.Home.SafetyDir(), storage.RecordIdentity{
+	n.safety, err = storage.OpenSafetyRecordBy(n.opts.Home.SafetyDir(), storage.RecordIdentity{
 		ChainID: n.genesis.ChainID, Genesis: n.genesis.Hash(), Key: n.key.Public(),
-	})
+	}, n.opts.Devices.safety)
 	if err != nil {
 		return err
 	}

@@ -50,6 +50,8 @@ type Options struct {
 	PeerListener net.Listener
 	// RetryHeight starts the node even if it ended CrashesMax times at its height, and counts from the beginning.
 	RetryHeight bool
+	// Devices stand between the node and what it writes to. For test beds.
+	Devices Devices
 }
 
 // Node is a Cairn node: one validator with its storage, its network and its API, or a listener, which follows upstreams

@@ -70,13 +70,20 @@ func CreateSafetyRecordIn(files Files, id RecordIdentity, initial safety.State) 
 // ErrSafetyWrongKey, ErrSafetyWrongChain, ErrSafetyNewerSchema. Any other is the device's. After any error nothing may
 // be signed.
 func OpenSafetyRecord(dir string, id RecordIdentity) (*SafetyRecord, error) {
-	files, err := OpenFolder(dir)
+	return OpenSafetyRecordBy(dir, id, func(files Files) Files { return files })
+}
+
+// OpenSafetyRecordBy is OpenSafetyRecord through other Files, which it makes from those of dir and closes in their place:
+// for test beds whose devices fail.
+func OpenSafetyRecordBy(dir string, id RecordIdentity, device func(Files) Files) (*SafetyRecord, error) {
+	folder, err := OpenFolder(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: no folder %s; %s", ErrSafetyMissing, dir, howToResign)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("safety record: %w", err)
 	}
+	files := device(folder)
 	record, err := OpenSafetyRecordIn(files, id)
 	if err != nil {
 		return nil, closeAfter(files, err)

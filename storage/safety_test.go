@@ -499,3 +499,50 @@ func TestSafetyStatesDiffer(t *testing.T) {
 		}
 	}
 }
+
+// failingFiles are files whose syncs fail once they shall.
+type failingFiles struct {
+	storage.Files
+	fails, closed bool
+}
+
+func (f *failingFiles) Sync(name string) error {
+	if f.fails {
+		return errors.New("no")
+	}
+	return f.Files.Sync(name)
+}
+
+func (f *failingFiles) Close() error {
+	f.closed = true
+	return f.Files.Close()
+}
+
+// A record works through the files that stand between it and its folder, and closes them, also when it does not open.
+func TestOpenSafetyRecordBy(t *testing.T) {
+	dir, all := t.TempDir(), states(t)
+	if err := storage.CreateSafetyRecord(dir, testIdentity(), all[0]); err != nil {
+		t.Fatal(err)
+	}
+	var files *failingFiles
+	device := func(fails bool) func(storage.Files) storage.Files {
+		return func(f storage.Files) storage.Files {
+			files = &failingFiles{Files: f, fails: fails}
+			return files
+		}
+	}
+	if _, err := storage.OpenSafetyRecordBy(dir, testIdentity(), device(true)); err == nil || !files.closed {
+		t.Errorf("opened by files that fail: %v, closed %t", err, files.closed)
+	}
+	record, err := storage.OpenSafetyRecordBy(dir, testIdentity(), device(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files.fails = true
+	if err := record.Save(all[1]); !errors.Is(err, storage.ErrFailed) {
+		t.Errorf("saved by files that fail: %v", err)
+	}
+	if err := record.Close(); err != nil || !files.closed {
+		t.Errorf("%v, closed %t", err, files.closed)
+	}
+}

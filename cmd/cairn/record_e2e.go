@@ -6,23 +6,32 @@ import (
 	"os"
 
 	"github.com/cairnchain/cairn/node"
+	"github.com/cairnchain/cairn/node/e2e/crash"
 	"github.com/cairnchain/cairn/node/e2e/record"
 )
 
-// observed has the node write down what it receives in the new file that CAIRN_E2E_RECORD names, if it does.
+// observed has the node write down what it receives in the new file that CAIRN_E2E_RECORD names, and die where
+// CAIRN_CRASH says, if they do.
 func observed(o node.Options) (node.Options, error) {
 	o, err := poison(o)
 	if err != nil {
 		return o, err
 	}
-	path := os.Getenv("CAIRN_E2E_RECORD")
-	if path == "" {
-		return o, nil
+	if path := os.Getenv("CAIRN_E2E_RECORD"); path != "" {
+		recorder, err := record.Create(path)
+		if err != nil {
+			return o, err
+		}
+		o.Received = recorder.Received
 	}
-	recorder, err := record.Create(path)
-	if err != nil {
-		return o, err
+	if text := os.Getenv("CAIRN_CRASH"); text != "" {
+		plan, err := crash.Parse(text)
+		if err != nil {
+			return o, err
+		}
+		if o.Devices, err = crash.Devices(plan, o); err != nil {
+			return o, err
+		}
 	}
-	o.Received = recorder.Received
 	return o, nil
 }

@@ -56,7 +56,11 @@ func newBed(t *testing.T) *bed {
 		}
 		b.seed = seed
 	}
-	again := fmt.Sprintf("CAIRN_E2E_SEED=%d make e2e RUN='^%s$'", b.seed, t.Name())
+	target := "e2e"
+	if long() {
+		target = "e2e-long"
+	}
+	again := fmt.Sprintf("CAIRN_E2E_SEED=%d make %s RUN='^%s$'", b.seed, target, t.Name())
 	t.Logf("seed %d", b.seed)
 	t.Cleanup(func() {
 		for _, p := range b.processes {
@@ -71,6 +75,17 @@ func newBed(t *testing.T) *bed {
 		}
 	})
 	return b
+}
+
+// long is whether everything is wanted, and not the part that fits into a few minutes.
+func long() bool { return os.Getenv("CAIRN_E2E_LONG") == "1" }
+
+// count is how often something is done: a few times, or as often as the long run wants.
+func count(quick, wanted int) int {
+	if long() {
+		return wanted
+	}
+	return quick
 }
 
 // random makes a source of its own for each part of a test, so that what one draws does not change what others draw.

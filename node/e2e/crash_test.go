@@ -11,8 +11,9 @@ import (
 
 const (
 	crashSenders = 6
-	// crashCycles is how often all validators are killed at once.
-	crashCycles = 16
+	// crashCycles is how often all validators are killed at once; in the long run it is longCrashCycles.
+	crashCycles     = 16
+	longCrashCycles = 50
 	// fewer is how many transactions are waited for while one validator is away: each round that it would lead takes the
 	// others a whole round timeout.
 	fewer = 60
@@ -62,7 +63,8 @@ func TestAllKilledAtOnce(t *testing.T) {
 	n.startAll()
 	r := n.random("kills")
 	load := n.startLoad(n.chainID, n.alice, 0, crashSenders, n.urls())
-	for cycle := range crashCycles {
+	cycles := count(crashCycles, longCrashCycles)
+	for cycle := range cycles {
 		late := n.members[r.IntN(validators)]
 		if cycle%2 == 0 {
 			load.awaitMore(100) // in full work
@@ -100,7 +102,7 @@ func TestAllKilledAtOnce(t *testing.T) {
 	load.awaitMore(100)
 	acked := load.finish()
 	history := n.agreed(acked)
-	if len(acked) < (crashCycles/2+1)*100 || len(history.places) < len(acked) {
+	if len(acked) < (cycles/2+1)*100 || len(history.places) < len(acked) {
 		t.Errorf("%d transactions acknowledged, %d on the chain", len(acked), len(history.places))
 	}
 	s := n.signedOnce()

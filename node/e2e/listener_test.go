@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -34,7 +33,7 @@ const (
 // random: every block once, in order. The validators do not notice.
 func TestListenerServesReaders(t *testing.T) {
 	count := quickReaders
-	if os.Getenv("CAIRN_E2E_LONG") != "" {
+	if long() {
 		count = longReaders
 	}
 	n := newTestnetWith(newBed(t), upstreams+1)

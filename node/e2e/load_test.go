@@ -18,6 +18,10 @@ const (
 	senderFunds = 1_000_000
 	// retryPause is between two attempts to post one transaction.
 	retryPause = 20 * time.Millisecond
+	// longPause is between two windows of a sender in long runs, so that their chains can still be read as a whole.
+	longPause = 250 * time.Millisecond
+	// postTimeout is when a post is given up, for its node may be stopped; it is longer than any wait that is asked for.
+	postTimeout = 5 * time.Second
 )
 
 // load posts transfers over REST to nodes that come and go. Each sender posts the very same bytes, to one node or
@@ -33,6 +37,7 @@ type load struct {
 
 	mu    sync.Mutex
 	acked map[string]receipt // by id: the chain's promise
+	acker int                // whose answer was the last one of these, by its place in urls
 }
 
 // startLoad gives new wallets funds of alice's, whose next sequence it must know, and has each of them send.
@@ -46,7 +51,7 @@ func (b *bed) startLoad(chainID string, alice *wallet, sequence uint64, senders 
 	})
 	var wallets []*wallet
 	var funds []output
-	r := b.random("wallets")
+	r := b.random(fmt.Sprint("wallets ", sequence))
 	for range senders {
 		w := randomWallet(r)
 		wallets = append(wallets, w)
@@ -94,6 +99,9 @@ func (l *load) send(r *rand.Rand, from *wallet, to string) {
 				return
 			}
 		}
+		if long() {
+			pause(l.ctx, longPause)
+		}
 	}
 }
 
@@ -123,18 +131,26 @@ func (l *load) commit(r *rand.Rand, t transfer) bool {
 	return false
 }
 
-// passing are refusals by a node that stops, that is behind or full, or whose state is older than the sender's.
+// passing are refusals by a node that stops, that is behind or full, or whose state is older than the sender's or even its funds.
 var passing = map[string]bool{
-	"SHUTTING_DOWN": true, "NODE_BEHIND": true, "NODE_UNREACHABLE": true, "CANCELLED": true, "MEMPOOL_FULL": true, "ACCOUNT_LIMIT": true,
-	"RATE_LIMITED": true, "SEQUENCE_TOO_NEW": true,
+	"SHUTTING_DOWN": true, "NODE_BEHIND": true, "NODE_UNREACHABLE": true, "CANCELLED": true, "MEMPOOL_FULL": true,
+	"ACCOUNT_LIMIT": true, "RATE_LIMITED": true, "SEQUENCE_TOO_NEW": true, "INSUFFICIENT_BALANCE": true,
 }
 
 // post posts a transaction to any node; status 0 when there was no answer.
 func (l *load) post(r *rand.Rand, t transfer, wait string) (int, submitted) {
 	var answer submitted
-	status, err := call(l.ctx, l.urls[r.IntN(len(l.urls))]+"/v1/transactions", t.request(wait), &answer)
+	ctx, cancel := context.WithTimeout(l.ctx, postTimeout)
+	defer cancel()
+	to := r.IntN(len(l.urls))
+	status, err := call(ctx, l.urls[to]+"/v1/transactions", t.request(wait), &answer)
 	if err != nil {
 		return 0, submitted{}
+	}
+	if answer.State == "COMMITTED" {
+		l.mu.Lock()
+		l.acker = to
+		l.mu.Unlock()
 	}
 	return status, answer
 }
@@ -144,6 +160,13 @@ func (l *load) committed() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.acked)
+}
+
+// lastAcker is the place in urls of the node that acknowledged last.
+func (l *load) lastAcker() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.acker
 }
 
 // awaitMore waits until so many more are committed.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -24,6 +25,9 @@ type process struct {
 	told   atomic.Bool // its end is wanted
 }
 
+// crashEnv begins the variable that tells a process where to kill itself.
+const crashEnv = "CAIRN_CRASH="
+
 // spawn starts a command in a process of its own. An end that it was not told is a failure of the test.
 func (b *bed) spawn(name string, env []string, args ...string) *process {
 	b.t.Helper()
@@ -32,6 +36,7 @@ func (b *bed) spawn(name string, env []string, args ...string) *process {
 		first: make(chan string, 1), exited: make(chan struct{}),
 	}
 	p.cmd.Env = append(os.Environ(), env...)
+	p.told.Store(slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, crashEnv) }))
 	log, err := os.Create(p.log)
 	if err != nil {
 		b.t.Fatal(err)
@@ -105,6 +110,24 @@ func (p *process) awaitExit() int {
 	case <-time.After(patience):
 		p.bed.t.Fatalf("%s has not ended within %v", p.name, patience)
 		return 0
+	}
+}
+
+// exitsWithin waits until the process has ended, or that time has passed.
+func (p *process) exitsWithin(d time.Duration) {
+	select {
+	case <-p.exited:
+	case <-time.After(d):
+	}
+}
+
+// lives is whether the process has not ended.
+func (p *process) lives() bool {
+	select {
+	case <-p.exited:
+		return false
+	default:
+		return true
 	}
 }
 

@@ -74,12 +74,17 @@ type submitted struct {
 	ID      string
 	State   string
 	Receipt receipt
+	refusal
+}
+
+// refusal is what an error says.
+type refusal struct {
 	Message string
 	Details []struct{ Reason string }
 }
 
-func (s submitted) reason() string {
-	for _, d := range s.Details {
+func (r refusal) reason() string {
+	for _, d := range r.Details {
 		if d.Reason != "" {
 			return d.Reason
 		}

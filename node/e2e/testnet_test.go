@@ -11,7 +11,7 @@ import (
 	"strconv"
 )
 
-// testnet is four nodes, each in a process of its own.
+// testnet is nodes, each in a process of its own.
 type testnet struct {
 	*bed
 	dir        string
@@ -19,6 +19,7 @@ type testnet struct {
 	members    []*member // the validators
 	listeners  []*member
 	alice, bob *wallet
+	links      links // none: the nodes reach each other without proxies
 }
 
 type member struct {
@@ -28,6 +29,8 @@ type member struct {
 	id      string // of its validator
 	rest    string // http://host:port, the same in every life
 	rpc     string
+	peer    string // host:port, where it listens for the others
+	metrics string // http://host:port/metrics
 	lives   int
 	process *process // nil when it does not run
 	listens bool
@@ -35,14 +38,20 @@ type member struct {
 
 const validators = 4
 
-// newTestnet makes the folders by cairn testnet, with ports that outlive a process.
+// newTestnet makes the folders of four validators.
 func newTestnet(b *bed) *testnet {
 	b.t.Helper()
-	return newTestnetWith(b, 0)
+	return newTestnetOf(b, validators, 0)
 }
 
 // newTestnetWith is newTestnet with listeners.
 func newTestnetWith(b *bed, listeners int) *testnet {
+	b.t.Helper()
+	return newTestnetOf(b, validators, listeners)
+}
+
+// newTestnetOf makes the folders by cairn testnet, with ports that outlive a process.
+func newTestnetOf(b *bed, validators, listeners int) *testnet {
 	b.t.Helper()
 	all := validators + listeners
 	first := b.freePorts(4 * all)
@@ -63,7 +72,8 @@ func newTestnetWith(b *bed, listeners int) *testnet {
 		b.readJSON(filepath.Join(node.Home, "validator.json"), &key)
 		m := &member{
 			net: n, name: node.Name, home: node.Home, id: key.ID,
-			rest: fmt.Sprintf("http://127.0.0.1:%d", first+all+i), rpc: fmt.Sprintf("127.0.0.1:%d", first+2*all+i),
+			peer: fmt.Sprintf("127.0.0.1:%d", first+i), rest: fmt.Sprintf("http://127.0.0.1:%d", first+all+i),
+			rpc: fmt.Sprintf("127.0.0.1:%d", first+2*all+i), metrics: fmt.Sprintf("http://127.0.0.1:%d/metrics", first+3*all+i),
 		}
 		if i < validators {
 			n.members = append(n.members, m)
@@ -117,14 +127,18 @@ func (n *testnet) urls() []string {
 // start starts the process, with more flags if there are, and does not wait.
 func (m *member) start(flags ...string) {
 	m.net.t.Helper()
+	m.startIn(nil, flags...)
+}
+
+// startIn is start with more in the environment.
+func (m *member) startIn(env []string, flags ...string) {
+	m.net.t.Helper()
 	m.lives++
 	life := fmt.Sprintf("%s-life%02d", m.name, m.lives)
-	var env []string
 	if slices.Contains(m.net.members, m) { // listeners receive no messages
-		env = []string{"CAIRN_E2E_RECORD=" + filepath.Join(m.net.records(), life)}
+		env = append(env, "CAIRN_E2E_RECORD="+filepath.Join(m.net.records(), life))
 	}
-	m.process = m.net.spawn(life, env,
-		append([]string{"start", "--home", m.home, "-o", "json"}, flags...)...)
+	m.process = m.net.spawn(life, env, append([]string{"start", "--home", m.home, "-o", "json"}, flags...)...)
 }
 
 // awaitReady waits until the node listens where it should, and /readyz says that it is ready.
