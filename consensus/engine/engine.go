@@ -9,6 +9,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +25,8 @@ type Status struct {
 	Expiries int
 	// Outcomes counts the executed blocks in memory: those of the tree, the tip, and those whose commit is not durable yet.
 	Outcomes int
+	// Commits counts the blocks that the core has committed and the disk, as far as the loop knows, has not.
+	Commits int
 }
 
 // Engine drives one Core.
@@ -38,8 +41,8 @@ type Engine struct {
 	local    []func(core.At) core.Event // our own messages, on their way back
 	outcomes map[consensus.Hash]*outcome
 	expiries int
-	building int              // payloads that the core waits for
-	commits  []core.Commit    // that wait until our proposal has left
+	building int // payloads that the core waits for
+	commits  commits
 	durable  consensus.Height // of the newest block whose commit is
 	executed consensus.Height // the greatest of a block that is executed
 	asked    asked
@@ -128,7 +131,7 @@ func (e *Engine) settle() error {
 func (e *Engine) publish() {
 	status := e.core.Status()
 	e.env.Pool.Lag(max(status.HighQC.Block().Height, e.durable) - e.durable)
-	e.status.Store(&Status{Status: status, Expiries: e.expiries, Outcomes: len(e.outcomes)})
+	e.status.Store(&Status{Status: status, Expiries: e.expiries, Outcomes: len(e.outcomes), Commits: e.commits.open()})
 }
 
 // carryOut does what the core asks for, in field order.
@@ -150,15 +153,20 @@ func (e *Engine) carryOut(effects core.Effects) error {
 		e.build(*effects.Build)
 	}
 	for _, block := range effects.Execute {
+		if e.commits.full() {
+			e.commits.held = append(e.commits.held, block)
+			continue
+		}
 		e.execute(block)
 	}
 	for _, fetch := range effects.Fetch {
 		e.fetch(fetch)
 	}
-	e.commits = append(e.commits, effects.Commit...)
+	e.commits.add(effects.Commit)
 	e.commitNow()
 	for _, id := range effects.Forget {
 		delete(e.outcomes, id)
+		e.commits.held = slices.DeleteFunc(e.commits.held, func(b *consensus.Block) bool { return b.ID() == id })
 	}
 	e.observe(effects.Notes)
 	return errors.Join(e.keepEvidence(effects.Notes), elsewhere(effects.Notes))

@@ -28,8 +28,6 @@ type Task func(*Engine) error
 type Async interface {
 	// Go runs work beside everything else.
 	Go(work func(ctx context.Context) Task)
-	// Commit runs work after all work given to Commit before. It may block while that queue is full.
-	Commit(work func(ctx context.Context) Task)
 }
 
 // Transport carries messages to the other validators.

@@ -32,19 +32,6 @@ func (v *validator) Go(work func(context.Context) engine.Task) {
 	})
 }
 
-// Commit is part of Async: in order.
-func (v *validator) Commit(work func(context.Context) engine.Task) {
-	v.commitsTo = max(v.commitsTo, v.w.now) + v.w.between(0, v.w.knobs.diskMax)
-	v.later(v.commitsTo-v.w.now, func() {
-		task := work(context.Background())
-		if v.dying {
-			v.end()
-			return
-		}
-		v.post(0, task)
-	})
-}
-
 // Broadcast is part of Transport.
 func (v *validator) Broadcast(m *consensus.Message) {
 	if v.actor != nil {
