@@ -9,7 +9,7 @@ import (
 
 // Effects is what the environment must now do, in field order.
 type Effects struct {
-	Save    *Save              // one atomic durable write; durable BEFORE anything in Send leaves, and before Fetch and Commit
+	Save    *Save              // one atomic durable write; durable BEFORE anything in Send leaves, and before Fetch
 	Send    []Envelope         // drafts, signed after Save; best effort: may be lost, duplicated, reordered
 	Timer   *Timer             // replaces the armed timer; at most one is ever armed
 	Build   *Build             // answer with PayloadBuilt
