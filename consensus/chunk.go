@@ -13,6 +13,15 @@ const MaxChunkBlocks = 256
 type FetchRequest struct {
 	Target BlockInfo // of a verified certificate, never a number that a peer said
 	From   Height
+	Blocks int // how many at most; 0 and more than MaxChunkBlocks: that many
+}
+
+// Limit returns how many blocks the answer has at most.
+func (r FetchRequest) Limit() int {
+	if r.Blocks <= 0 {
+		return MaxChunkBlocks
+	}
+	return min(r.Blocks, MaxChunkBlocks)
 }
 
 // Chunk answers a FetchRequest: blocks of ascending heights, each the parent of the next, and the certificate of the

@@ -263,7 +263,7 @@ var errUnreachable = errors.New("unreachable")
 func (m *member) Fetch(_ context.Context, peer consensus.ValidatorID, req consensus.FetchRequest) (*consensus.Chunk, error) {
 	for _, other := range m.w.members {
 		if other.id == peer && other.alive {
-			chunk, err := other.store.Chain(req, 16, 1<<20)
+			chunk, err := other.store.Chain(req, min(16, req.Limit()), 1<<20)
 			if err == nil {
 				m.fetched += len(chunk.Blocks)
 			}

@@ -169,7 +169,7 @@ func (v *validator) Fetch(_ context.Context, peer consensus.ValidatorID, req con
 	}
 	link := w.net.links[v.i][other.i].knobs
 	v.fetchWait = 2*link.delay + w.between(0, 2*link.jitter)
-	chunk, err := other.store.Chain(req, w.knobs.chunk, 1<<20)
+	chunk, err := other.store.Chain(req, min(w.knobs.chunk, req.Limit()), 1<<20)
 	if other.actor != nil {
 		var late time.Duration
 		if chunk, late = other.actor.answer(req, chunk); chunk == nil {

@@ -33,7 +33,7 @@ func (n *Network) Fetch(ctx context.Context, peer consensus.ValidatorID, req con
 		Epoch:       uint64(req.Target.Epoch),
 		TargetId:    req.Target.ID[:],
 		FromHeight:  uint64(req.From),
-		MaxBlocks:   MaxFetchBlocks,
+		MaxBlocks:   uint32(req.Limit()),
 	}, grpc.MaxCallRecvMsgSize(MaxFetchBytes))
 	if err != nil {
 		return nil, fmt.Errorf("fetch from %v: %w", peer, err)
