@@ -72,7 +72,7 @@ func TestSeveralCommitsAreOneWrite(t *testing.T) {
 	for _, change := range links[4].commit(links[5]).Changes {
 		x, errX := s.State().Get(change.Key)
 		y, errY := one.State().Get(change.Key)
-		if x == nil || !bytes.Equal(x, y) || errX != nil || errY != nil {
+		if (x == nil) != (change.Value == nil) || !bytes.Equal(x, y) || errX != nil || errY != nil {
 			t.Errorf("state %q: %x, %v and %x, %v", change.Key, x, errX, y, errY)
 		}
 	}
