@@ -23,7 +23,7 @@ type Effects struct {
 
 // Save is what must be durable next. Nil and empty parts are unchanged.
 type Save struct {
-	Blocks []*consensus.Block // uncommitted blocks with their payloads, parents first
+	Blocks []*consensus.Block // uncommitted blocks with their payloads, parents first; what a Commit before it has not made durable is under them
 	HighQC *consensus.QC
 	HighTC *consensus.TC
 	Safety *safety.State // written after the rest

@@ -34,7 +34,7 @@ func TestWriteOfCommitsIsBounded(t *testing.T) {
 		var all commits
 		all.add(committedBlocks(c.blocks, c.bytes))
 		first := all.take()
-		if len(first) != c.first || all.writing != c.first || all.open() != c.blocks {
+		if len(first) != c.first || len(all.writing) != c.first || all.open() != c.blocks {
 			t.Errorf("%s: %d in the first write, want %d; %d of %d are open", c.name, len(first), c.first, all.open(), c.blocks)
 		}
 		next := consensus.Height(1)

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/core"
@@ -26,7 +27,7 @@ const (
 type commits struct {
 	waiting []core.Commit
 	bytes   int                // of payload, waiting
-	writing int                // blocks of the write under way; 0: none is
+	writing []core.Commit      // in the write under way; none: there is none
 	held    []*consensus.Block // executions that wait for room
 }
 
@@ -45,12 +46,25 @@ func (c *commits) take() []core.Commit {
 		n++
 	}
 	taken := c.waiting[:n:n]
-	c.waiting, c.bytes, c.writing = c.waiting[n:], c.bytes-bytes, n
+	c.waiting, c.bytes, c.writing = c.waiting[n:], c.bytes-bytes, taken
 	return taken
 }
 
 // open returns how many commits are not durable yet.
-func (c *commits) open() int { return len(c.waiting) + c.writing }
+func (c *commits) open() int { return len(c.waiting) + len(c.writing) }
+
+// under returns blocks together with those below them that are not durably committed: what is signed rests on all of them,
+// and a block that does not link to the newest durable commit is thrown away at the next start.
+func (c *commits) under(blocks []*consensus.Block) []*consensus.Block {
+	if len(blocks) == 0 || c.open() == 0 {
+		return blocks
+	}
+	all := make([]*consensus.Block, 0, c.open()+len(blocks))
+	for _, commit := range slices.Concat(c.writing, c.waiting) {
+		all = append(all, commit.Block)
+	}
+	return append(all, blocks...)
+}
 
 // full reports whether too much waits for the disk already: then memory must not grow further.
 func (c *commits) full() bool { return len(c.waiting) >= maxWaiting || c.bytes >= maxWaitingBytes }
@@ -59,7 +73,7 @@ func (c *commits) full() bool { return len(c.waiting) >= maxWaiting || c.bytes >
 // again. While we are about to propose commits wait: all others wait for our proposal, and its Save would queue behind
 // theirs at the device. A payload always comes, so they do not wait long.
 func (e *Engine) commitNow() {
-	if e.building == 0 && e.commits.writing == 0 && len(e.commits.waiting) > 0 {
+	if e.building == 0 && len(e.commits.writing) == 0 && len(e.commits.waiting) > 0 {
 		e.commit(e.commits.take())
 	}
 	for len(e.commits.held) > 0 && !e.commits.full() {
@@ -103,7 +117,7 @@ func (e *Engine) commit(batch []core.Commit) {
 			e.stage("commit", batch[i].Info.Round, start)
 		}
 		return func(e *Engine) error {
-			e.commits.writing = 0
+			e.commits.writing = nil
 			e.committed(outcomes[len(outcomes)-1])
 			e.commitNow()
 			return nil

@@ -140,6 +140,7 @@ func (e *Engine) carryOut(effects core.Effects) error {
 		e.observe(effects.Notes)
 		return errors.Join(fmt.Errorf("consensus halts: %w", e.explain(effects.Halt)), e.keepEvidence(effects.Notes))
 	}
+	e.commits.add(effects.Commit) // before saving: what leaves may rest on them
 	if err := e.save(effects.Save); err != nil {
 		return err
 	}
@@ -162,7 +163,6 @@ func (e *Engine) carryOut(effects core.Effects) error {
 	for _, fetch := range effects.Fetch {
 		e.fetch(fetch)
 	}
-	e.commits.add(effects.Commit)
 	e.commitNow()
 	for _, id := range effects.Forget {
 		delete(e.outcomes, id)
@@ -179,7 +179,7 @@ func (e *Engine) save(save *core.Save) error {
 		return nil
 	}
 	start := e.env.Clock.Now()
-	if err := e.env.Store.Save(save.Blocks, save.HighQC, save.HighTC); err != nil {
+	if err := e.env.Store.Save(e.commits.under(save.Blocks), save.HighQC, save.HighTC); err != nil {
 		return err
 	}
 	if save.Safety != nil {

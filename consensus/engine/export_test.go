@@ -7,7 +7,7 @@ func (e *Engine) Execute(b *consensus.Block) { e.execute(b) }
 
 // Held returns how many payloads the core waits for, how many commits wait, and whether some are being written.
 func (e *Engine) Held() (building, commits int, writing bool) {
-	return e.building, len(e.commits.waiting), e.commits.writing > 0
+	return e.building, len(e.commits.waiting), len(e.commits.writing) > 0
 }
 
 // Waiting returns how many executions wait until fewer commits do.
