@@ -18,13 +18,11 @@ func heldCommitsAreReleased(t *testing.T, rule consensus.CommitRule) {
 	inLife := map[*member]consensus.Round{} // the round in which a build was seen to begin
 	check := func() {
 		for _, m := range w.members {
-			building, commits, writing := m.engine.Held()
-			if commits > 0 && building == 0 && !writing {
-				t.Fatalf("member %d keeps %d commits back, builds nothing and writes nothing", m.i, commits)
+			building, commits, _ := m.engine.Held()
+			if commits > 0 && building == 0 {
+				t.Fatalf("member %d keeps %d commits back and builds nothing", m.i, commits)
 			}
-			if building > 0 {
-				held += commits
-			}
+			held += commits
 			switch began, ok := inLife[m]; {
 			case building == 0:
 				delete(inLife, m)
@@ -74,7 +72,7 @@ func TestSlowDisk(t *testing.T) {
 	w := newWorld(t, consensus.TwoChain, 4)
 	away := w.members[3]
 	away.crash()
-	const blocks = 4 * engine.MaxWaiting
+	const blocks = 4 * engine.MaxOpen
 	for i := range uint64(blocks) {
 		w.submit(counter.Tx("a", i))
 		w.run("a commit", w.everyLiving("a", i+1))
@@ -84,15 +82,15 @@ func TestSlowDisk(t *testing.T) {
 	waited, most, writes := 0, 0, 0
 	was := away.store.Tip()
 	w.run("catching up", func() bool {
-		_, commits, _ := away.engine.Held()
+		_, _, commits := away.engine.Held()
 		waited, most = max(waited, away.engine.Waiting()), max(most, commits)
 		if tip := away.store.Tip(); tip != was {
 			was, writes = tip, writes+1
 		}
 		return away.count("a") == blocks
 	})
-	if waited == 0 || most < engine.MaxWaiting || most > engine.MaxWaiting+1 {
-		t.Errorf("%d executions waited, %d commits did, want %d", waited, most, engine.MaxWaiting)
+	if waited == 0 || most < engine.MaxOpen || most > engine.MaxOpen+1 {
+		t.Errorf("%d executions waited, %d commits did, want %d", waited, most, engine.MaxOpen)
 	}
 	if height := int(was.Height); writes > height/10 {
 		t.Errorf("%d writes for %d blocks", writes, height)

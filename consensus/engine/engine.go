@@ -131,7 +131,7 @@ func (e *Engine) settle() error {
 func (e *Engine) publish() {
 	status := e.core.Status()
 	e.env.Pool.Lag(max(status.HighQC.Block().Height, e.durable) - e.durable)
-	e.status.Store(&Status{Status: status, Expiries: e.expiries, Outcomes: len(e.outcomes), Commits: e.commits.open()})
+	e.status.Store(&Status{Status: status, Expiries: e.expiries, Outcomes: len(e.outcomes), Commits: len(e.commits.open)})
 }
 
 // carryOut does what the core asks for, in field order.

@@ -152,21 +152,27 @@ func (m *member) post(task engine.Task) {
 
 // Go is part of Async: the work is done when its turn comes, its answer is queued then.
 func (m *member) Go(work func(context.Context) engine.Task) {
-	if m.slow > 0 && m.engine != nil && !m.writing {
-		if _, _, m.writing = m.engine.Held(); m.writing { // this is the write
-			m.goLate(m.slow, work)
-			return
-		}
+	if _, _, writing := m.held(); m.slow > 0 && writing > 0 && !m.writing { // this is the write
+		m.writing = true
+		m.goLate(m.slow, work)
+		return
 	}
 	m.goNow(work)
+}
+
+func (m *member) held() (building, commits, writing int) {
+	if m.engine == nil {
+		return 0, 0, 0
+	}
+	return m.engine.Held()
 }
 
 // goLate lets others go first.
 func (m *member) goLate(others int, work func(context.Context) engine.Task) {
 	if others == 0 {
 		m.goNow(func(ctx context.Context) engine.Task {
-			task := work(ctx)
-			return func(e *engine.Engine) error { m.writing = false; return task(e) }
+			m.writing = false
+			return work(ctx)
 		})
 		return
 	}
