@@ -50,6 +50,15 @@ func (b *Block) ID() Hash { return b.id }
 // IsEmpty reports whether the block carries no transaction.
 func (b *Block) IsEmpty() bool { return len(b.Payload) == 0 }
 
+// PayloadBytes is the sum of the sizes of its transactions.
+func (b *Block) PayloadBytes() int {
+	size := 0
+	for _, tx := range b.Payload {
+		size += len(tx)
+	}
+	return size
+}
+
 // String is short: for logs and transcripts.
 func (b *Block) String() string { return fmt.Sprintf("%s@r%d/h%d", b.id.Short(), b.Round, b.Height) }
 

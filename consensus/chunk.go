@@ -2,6 +2,8 @@ package consensus
 
 import (
 	"fmt"
+
+	"github.com/cairnchain/cairn/consensus/signature"
 )
 
 // MaxChunkBlocks is the largest number of blocks in a Chunk; a longer one is ErrInvalid.
@@ -11,6 +13,15 @@ const MaxChunkBlocks = 256
 type FetchRequest struct {
 	Target BlockInfo // of a verified certificate, never a number that a peer said
 	From   Height
+	Blocks int // how many at most; 0 and more than MaxChunkBlocks: that many
+}
+
+// Limit returns how many blocks the answer has at most.
+func (r FetchRequest) Limit() int {
+	if r.Blocks <= 0 {
+		return MaxChunkBlocks
+	}
+	return min(r.Blocks, MaxChunkBlocks)
 }
 
 // Chunk answers a FetchRequest: blocks of ascending heights, each the parent of the next, and the certificate of the
@@ -20,12 +31,13 @@ type Chunk struct {
 	Certificate *QC // nil when the last block is the target
 }
 
-// Chunk checks an answer: heights, links, the epoch, every QC inside, and that the last block is the target or
-// certified. So every block in a Verified chunk is certified (P41).
+// Chunk checks an answer: heights, links, the epoch, every QC inside, all signatures together, and that the last block is
+// the target or certified. So every block in a Verified chunk is certified (P41).
 func (v *Verifier) Chunk(req FetchRequest, c *Chunk) (Verified[*Chunk], error) {
 	if len(c.Blocks) == 0 || len(c.Blocks) > MaxChunkBlocks {
 		return Verified[*Chunk]{}, fmt.Errorf("chunk of %d blocks, want 1 to %d: %w", len(c.Blocks), MaxChunkBlocks, ErrInvalid)
 	}
+	certificates := make([]*QC, 0, len(c.Blocks)+1)
 	for i, b := range c.Blocks {
 		switch {
 		case b.Epoch != v.Domain.Epoch:
@@ -38,19 +50,44 @@ func (v *Verifier) Chunk(req FetchRequest, c *Chunk) (Verified[*Chunk], error) {
 		if err := checkLink(b); err != nil {
 			return Verified[*Chunk]{}, fmt.Errorf("chunk: %w", err)
 		}
-		if _, err := v.QC(b.QC); err != nil {
-			return Verified[*Chunk]{}, fmt.Errorf("chunk: %w", err)
-		}
+		certificates = append(certificates, b.QC)
 	}
 	last := c.Blocks[len(c.Blocks)-1]
 	if last.ID() == req.Target.ID {
-		return verified(&Chunk{Blocks: c.Blocks}), nil
-	}
-	if c.Certificate == nil || c.Certificate.Block().ID != last.ID() {
+		c = &Chunk{Blocks: c.Blocks}
+	} else if c.Certificate == nil || c.Certificate.Block().ID != last.ID() {
 		return Verified[*Chunk]{}, fmt.Errorf("chunk: its last block %v is neither the target nor certified: %w", last, ErrInvalid)
+	} else {
+		certificates = append(certificates, c.Certificate)
 	}
-	if _, err := v.QC(c.Certificate); err != nil {
+	if err := v.qcs(certificates); err != nil {
 		return Verified[*Chunk]{}, fmt.Errorf("chunk: %w", err)
 	}
 	return verified(c), nil
+}
+
+// qcs checks certificates as QC does, their signatures in one batch. The error is that of the first one that fails.
+func (v *Verifier) qcs(all []*QC) error {
+	claims, hashes := make([]signature.Item, 0, 4*len(all)), make([]Hash, 0, len(all))
+	for _, q := range all {
+		hash, items, err := v.open(q)
+		if err != nil {
+			return err
+		}
+		if hash != (Hash{}) {
+			claims, hashes = append(claims, items...), append(hashes, hash)
+		}
+	}
+	if !v.Scheme.Verify(claims) {
+		for _, q := range all { // to name the one at fault
+			if _, err := v.QC(q); err != nil {
+				return err
+			}
+		}
+		return ErrBadSignature
+	}
+	for _, hash := range hashes {
+		v.remember(hash)
+	}
+	return nil
 }

@@ -59,18 +59,34 @@ type Verifier struct {
 // QC checks a certificate: consistent data, signers in the set, a quorum of power, every signature (P11). Of round 0
 // only the epoch's own genesis certificate is accepted (P12).
 func (v *Verifier) QC(q *QC) (Verified[*QC], error) {
+	hash, items, err := v.open(q)
+	if err != nil {
+		return Verified[*QC]{}, err
+	}
+	if hash != (Hash{}) {
+		if !v.Scheme.Verify(items) {
+			return Verified[*QC]{}, fmt.Errorf("%v: %w", q, ErrBadSignature)
+		}
+		v.remember(hash)
+	}
+	return verified(q), nil
+}
+
+// open checks all of a certificate but its signatures. It returns those that are still to be verified, and under which
+// hash the certificate is remembered then; the zero hash when it needs no more.
+func (v *Verifier) open(q *QC) (Hash, []signature.Item, error) {
 	if q.Round() == v.Genesis.Round {
 		if !q.Same(GenesisQC(v.Genesis)) || len(q.Signatures) != 0 {
-			return Verified[*QC]{}, fmt.Errorf("%v is not our genesis certificate: %w", q, ErrInvalid)
+			return Hash{}, nil, fmt.Errorf("%v is not our genesis certificate: %w", q, ErrInvalid)
 		}
-		return verified(q), nil
+		return Hash{}, nil, nil
 	}
 	if err := q.Data.check(v.Domain); err != nil {
-		return Verified[*QC]{}, err
+		return Hash{}, nil, err
 	}
 	hash := q.contentHash(v.Domain)
 	if v.known(hash) {
-		return verified(q), nil
+		return Hash{}, nil, nil
 	}
 	message := v.Domain.voteBytes(q.Data)
 	items := make([]signature.Item, 0, len(q.Signatures))
@@ -78,15 +94,10 @@ func (v *Verifier) QC(q *QC) (Verified[*QC], error) {
 		items = append(items, signature.Item{Message: message, Signature: s.Signature})
 	}
 	if err := v.members(q.Signers(), items); err != nil {
-		return Verified[*QC]{}, fmt.Errorf("%v: %w", q, err)
+		return Hash{}, nil, fmt.Errorf("%v: %w", q, err)
 	}
 	// Votes go to everybody, so most of the signatures were seen as votes.
-	items = slices.DeleteFunc(items, func(i signature.Item) bool { return v.known(claimHash(i)) })
-	if !v.Scheme.Verify(items) {
-		return Verified[*QC]{}, fmt.Errorf("%v: %w", q, ErrBadSignature)
-	}
-	v.remember(hash)
-	return verified(q), nil
+	return hash, slices.DeleteFunc(items, func(i signature.Item) bool { return v.known(claimHash(i)) }), nil
 }
 
 // TC checks a certificate: its QC of a lower round, signers in the set, a quorum, each over its own (round, QC round),

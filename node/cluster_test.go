@@ -18,7 +18,7 @@ import (
 
 // cluster is the nodes of a network in this process, on ephemeral ports: what cairn devnet runs.
 type cluster struct {
-	t       *testing.T
+	t       testing.TB
 	network *Network
 	members []*clusterMember
 	otlp    string  // telemetry.otlp of all members
@@ -41,12 +41,12 @@ type clusterMember struct {
 	client  *client.Client
 }
 
-func newCluster(t *testing.T, validators int) *cluster {
+func newCluster(t testing.TB, validators int) *cluster {
 	t.Helper()
 	return newClusterUnder(t, consensus.TwoChain, validators)
 }
 
-func newClusterUnder(t *testing.T, rule consensus.CommitRule, validators int) *cluster {
+func newClusterUnder(t testing.TB, rule consensus.CommitRule, validators int) *cluster {
 	t.Helper()
 	network, err := WriteTestnet(t.TempDir()+"/net", NetworkOptions{
 		Kind: Devnet, Validators: validators, CommitRule: rule, Faucet: true, Now: time.Now(),
@@ -57,7 +57,7 @@ func newClusterUnder(t *testing.T, rule consensus.CommitRule, validators int) *c
 	return clusterOf(t, network)
 }
 
-func clusterOf(t *testing.T, network *Network) *cluster {
+func clusterOf(t testing.TB, network *Network) *cluster {
 	c := &cluster{t: t, network: network, signed: map[string]string{}}
 	for _, home := range network.Homes() {
 		c.members = append(c.members, &clusterMember{c: c, home: home})

@@ -77,6 +77,7 @@ func (n *Node) openRPC() error {
 		OnInternal: func(method string, cause error) {
 			n.log.Error("a request failed inside the node", "method", method, "error", cause)
 		},
+		OnCatchUp: n.logCatchUp,
 	}
 	if !n.IsListener() {
 		cfg.Peers, cfg.Sharing = n.peers, n.shareStats

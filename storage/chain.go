@@ -16,16 +16,16 @@ import (
 // ErrNotFound: the target, or a block between it and the committed chain, is not stored. consensus.ErrInvalid: From is
 // not in 1…height of the target. Both are the peer's affair.
 func (s *Store) Chain(req consensus.FetchRequest, maxBlocks, maxBytes int) (*consensus.Chunk, error) {
-	branch := s.branch(req.Target.ID)
+	branch, lowest := s.branch(req.Target.ID)
 	return read(s, func(r *Reading) (*consensus.Chunk, error) {
-		at, top, err := r.locate(req.Target.ID, branch)
+		chain, top, err := r.locate(req.Target.ID, branch, lowest)
 		if err != nil {
 			return nil, err
 		}
 		if req.From == 0 || req.From > top {
 			return nil, fmt.Errorf("fetch of heights %d…%d: %w", req.From, top, consensus.ErrInvalid)
 		}
-		return r.chunk(req.From, top, at, chunkLimits{blocks: max(1, min(maxBlocks, consensus.MaxChunkBlocks)), bytes: maxBytes})
+		return chain.chunk(req.From, top, chunkLimits{blocks: max(1, min(maxBlocks, consensus.MaxChunkBlocks)), bytes: maxBytes})
 	})
 }
 
@@ -59,67 +59,97 @@ func (s *Store) Payload(block consensus.Hash, positions []uint32, maxBytes int) 
 	return out, nil
 }
 
-// branch returns the ids of the uncommitted blocks from the target back to the committed chain, children first; none
-// when the target is not an uncommitted block. Those of them that are committed meanwhile do not matter.
-func (s *Store) branch(target consensus.Hash) []consensus.Hash {
+// branch returns the ids of the uncommitted blocks from the target back to the committed chain, children first, and what is
+// known of the lowest; none when the target is not an uncommitted block. Those of them that are committed meanwhile do not
+// matter.
+func (s *Store) branch(target consensus.Hash) (ids []consensus.Hash, lowest pendingBlock) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	var ids []consensus.Hash
 	for id := target; ; {
 		p, ok := s.pending[id]
 		if !ok {
-			return ids
+			return ids, lowest
 		}
-		ids = append(ids, id)
+		ids, lowest = append(ids, id), p
 		id = p.parent
 	}
 }
 
-// blockAt returns the block at a height of the chain that is being served.
-type blockAt func(h consensus.Height) (*consensus.Block, error)
+// servedChain is how to read the chain that is being served. Nothing of it was read.
+type servedChain struct {
+	r      *Reading
+	joint  consensus.Height // up to here it is committed
+	branch []consensus.Hash // from there upwards
+}
 
 // locate checks that the target's chain is stored, and returns how to read it and the target's height.
-func (r *Reading) locate(target consensus.Hash, branch []consensus.Hash) (blockAt, consensus.Height, error) {
+func (r *Reading) locate(target consensus.Hash, branch []consensus.Hash, lowest pendingBlock) (servedChain, consensus.Height, error) {
 	if len(branch) == 0 {
-		branch = []consensus.Hash{target} // committed, or not stored at all
+		top, err := r.HeightOf(target)
+		if err == nil && top == 0 {
+			err = fmt.Errorf("genesis has no block: %w", ErrNotFound)
+		}
+		return servedChain{r: r, joint: top}, top, err
+	}
+	joint, err := r.HeightOf(lowest.parent)
+	if err != nil {
+		return servedChain{}, 0, err
+	}
+	if lowest.height != joint+1 {
+		return servedChain{}, 0, fmt.Errorf("block %v does not link to the committed chain: %w", target, ErrNotFound)
 	}
 	slices.Reverse(branch)
-	lowest, err := r.anyBlock(branch[0])
+	return servedChain{r: r, joint: joint, branch: branch}, joint + consensus.Height(len(branch)), nil
+}
+
+// at returns the block at a height.
+func (c servedChain) at(h consensus.Height) (*consensus.Block, error) {
+	if h > c.joint {
+		return c.r.anyBlock(c.branch[h-c.joint-1])
+	}
+	info, err := c.r.BlockInfo(h)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	joint, err := r.HeightOf(lowest.Parent)
-	if err != nil {
-		return nil, 0, err
-	}
-	if lowest.Height != joint+1 {
-		return nil, 0, fmt.Errorf("block %v does not link to the committed chain: %w", target, ErrNotFound)
-	}
-	top := joint + consensus.Height(len(branch))
-	return func(h consensus.Height) (*consensus.Block, error) {
-		if h > joint {
-			return r.anyBlock(branch[h-joint-1])
-		}
-		info, err := r.BlockInfo(h)
+	return c.r.body(info)
+}
+
+// certificate returns the one that certifies a block of the chain which is not the last: where it is stored beside the
+// block, without reading the next one.
+func (c servedChain) certificate(b *consensus.Block) (*consensus.QC, error) {
+	if b.Height <= c.joint {
+		info, err := c.r.BlockInfo(b.Height)
 		if err != nil {
 			return nil, err
 		}
-		return r.body(info)
-	}, top, nil
+		if certs, err := c.r.certificates(info); err != nil || certs.QC.Block() == info {
+			return certs.QC, err
+		}
+	}
+	next, err := c.at(b.Height + 1)
+	if err != nil {
+		return nil, err
+	}
+	return next.QC, nil
 }
 
 type chunkLimits struct{ blocks, bytes int }
 
-func (r *Reading) chunk(from, top consensus.Height, at blockAt, limit chunkLimits) (*consensus.Chunk, error) {
+func (c servedChain) chunk(from, top consensus.Height, limit chunkLimits) (*consensus.Chunk, error) {
 	out := &consensus.Chunk{}
 	size := 0
 	for h := from; h <= top; h++ {
-		b, err := at(h)
+		if n := len(out.Blocks); n == limit.blocks {
+			var err error
+			out.Certificate, err = c.certificate(out.Blocks[n-1])
+			return out, err
+		}
+		b, err := c.at(h)
 		if err != nil {
 			return nil, err
 		}
 		size += encodedSize(b)
-		if n := len(out.Blocks); n > 0 && (n == limit.blocks || size > limit.bytes || b.Epoch != out.Blocks[0].Epoch) {
+		if len(out.Blocks) > 0 && (size > limit.bytes || b.Epoch != out.Blocks[0].Epoch) {
 			out.Certificate = b.QC // a block carries the QC of its parent, the last that is given
 			return out, nil
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/storage"
+	"github.com/cairnchain/cairn/storage/storagetest"
 )
 
 const plenty = 1 << 30
@@ -204,6 +205,58 @@ func TestPayload(t *testing.T) {
 	for name, id := range map[string]consensus.Hash{"genesis": links[0].info.ID, "nobody's": {1}} {
 		if _, err := s.Payload(id, all, plenty); !errors.Is(err, storage.ErrNotFound) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// countingKV counts the blocks that are read.
+type countingKV struct {
+	storage.KV
+	blocks *int
+}
+
+type countingSnapshot struct {
+	storage.Snapshot
+	blocks *int
+}
+
+func (c countingKV) Snapshot() (storage.Snapshot, error) {
+	s, err := c.KV.Snapshot()
+	return countingSnapshot{s, c.blocks}, err
+}
+
+func (c countingSnapshot) Get(key []byte) ([]byte, error) {
+	if key[0] == 'b' || key[0] == 'u' { // committed and uncommitted ones
+		*c.blocks++
+	}
+	return c.Snapshot.Get(key)
+}
+
+// TestChainReadsWhatItGives: no block is read that is not in the answer, but one that turns out to be too large for it.
+func TestChainReadsWhatItGives(t *testing.T) {
+	w := newWorld(t)
+	links := w.chain(10)
+	blocks := 0
+	s := w.open(countingKV{storagetest.NewMemory(nil), &blocks})
+	w.commitAll(s, links[:8]) // heights 1 to 6 are committed, 7 is not
+	for _, l := range links[8:10] {
+		if err := s.Save([]*consensus.Block{l.block}, l.qc, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	size := len(links[3].block.Encode())
+	for _, c := range []struct{ target, from, most, bytes, read int }{
+		{6, 1, 3, plenty, 3}, // the certificate of the last is stored beside it
+		{6, 4, 3, plenty, 3},
+		{9, 2, 4, plenty, 4},
+		{9, 7, 2, plenty, 3}, // that of an uncommitted one is in the next
+		{9, 7, 3, plenty, 3},
+		{6, 1, 10, size + size/2, 2},
+	} {
+		blocks = 0
+		w.serve(s, consensus.FetchRequest{Target: links[c.target].info, From: consensus.Height(c.from)}, c.most, c.bytes)
+		if blocks != c.read {
+			t.Errorf("%+v: %d blocks read", c, blocks)
 		}
 	}
 }

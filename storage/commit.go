@@ -21,52 +21,77 @@ type Commit struct {
 	Receipts []app.Receipt     // one per transaction, in order
 }
 
-// Commit makes a block the new tip, in one durable write: block, certificates, receipts, indexes, state, history and the
-// commit marker; the block and every other uncommitted one of its round or an earlier one are removed from the
-// uncommitted, and the high QC is raised to the proof. Then whoever waits on Changed is woken.
+// Commit makes blocks of ascending heights, the last of them the new tip, irrevocable in one durable write: blocks,
+// certificates, receipts, indexes, state, history and the commit marker; they and every other uncommitted block of the
+// tip's round or an earlier one are removed from the uncommitted, and the high QC is raised to the last proof. Then whoever
+// waits on Changed is woken. After a crash all of them are committed or none.
 //
-// The block must be the child of the tip, and its parts must be those that Info names, else Commit panics: the caller
-// made them. A commit of a height that is committed already is a no-op when it is the same and panics when it is not.
-// The error is ErrFailed, or one of reading.
-func (s *Store) Commit(c Commit) error {
-	receipts := app.EncodeReceipts(c.Receipts)
-	c.check(receipts)
-	batch := c.batch(receipts) // before the lock: the larger part of the work
+// The first block must be the child of the tip and each other one of its forerunner, and their parts must be those that
+// Info names, else Commit panics: the caller made them. What is committed already is left out when it is the same and
+// panics when it is not. The error is ErrFailed, or one of reading.
+func (s *Store) Commit(commits ...Commit) error {
+	parts := make([][]Op, len(commits)) // before the lock: the larger part of the work
+	for i, c := range commits {
+		receipts := app.EncodeReceipts(c.Receipts)
+		c.check(receipts)
+		parts[i] = c.ops(receipts)
+	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if s.failed != nil {
 		return s.failed
 	}
-	if c.Info.Height <= s.tip.Height {
-		return s.repeated(c)
+	for len(commits) > 0 && commits[0].Info.Height <= s.tip.Height {
+		if err := s.repeated(commits[0]); err != nil {
+			return err
+		}
+		commits, parts = commits[1:], parts[1:]
 	}
-	if c.Block.Parent != s.tip.ID || c.Info.Height != s.tip.Height+1 || c.Block.ParentStateRoot != s.tip.StateRoot {
-		panic(fmt.Sprintf("storage: commit of %v, which is not a child of the tip %v", c.Info, s.tip))
+	if len(commits) == 0 {
+		return nil
 	}
+	return s.extend(commits, slices.Concat(parts...))
+}
+
+// extend writes commits on the tip, of which ops are the larger part. The caller holds s.writing.
+func (s *Store) extend(commits []Commit, ops []Op) error {
+	tip := s.tip
+	for _, c := range commits {
+		if c.Block.Parent != tip.ID || c.Info.Height != tip.Height+1 || c.Block.ParentStateRoot != tip.StateRoot {
+			panic(fmt.Sprintf("storage: commit of %v, which is not a child of the tip %v", c.Info, tip))
+		}
+		tip = c.Info
+	}
+	last := commits[len(commits)-1]
+	batch := &Batch{Step: StepCommit, ops: ops}
+	batch.Put(metaKey(metaHistory), last.History.Encode())
+	batch.Put(metaKey(metaMarker), markerOf(tip).encode())
 	var decided []consensus.Hash
 	for id, p := range s.pending {
-		if !above(p.epoch, p.round, c.Info) {
+		if !above(p.epoch, p.round, tip) {
 			decided = append(decided, id)
 			batch.Delete(hashKey(prefixPending, id))
 		}
 	}
-	raise := above(c.Proof.Block().Epoch, c.Proof.Round(), s.highQC.Block())
+	raise := above(last.Proof.Block().Epoch, last.Proof.Round(), s.highQC.Block())
 	if raise {
-		batch.Put(metaKey(metaHighQC), c.Proof.Encode())
+		batch.Put(metaKey(metaHighQC), last.Proof.Encode())
 	}
 	if err := s.write(batch); err != nil {
 		return err
 	}
-	s.cache.commit(c.Changes)
+	for _, c := range commits {
+		s.cache.commit(c.Changes)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range decided {
 		delete(s.pending, id)
 	}
 	if raise {
-		s.highQC = c.Proof
+		s.highQC = last.Proof
 	}
-	s.tip, s.history = c.Info, c.History
+	s.tip, s.history = tip, last.History
 	close(s.changed)
 	s.changed = make(chan struct{})
 	return nil
@@ -107,10 +132,10 @@ func (c Commit) check(receipts [][]byte) {
 	}
 }
 
-func (c Commit) batch(receipts [][]byte) *Batch {
+// ops are the changes that belong to this block alone.
+func (c Commit) ops(receipts [][]byte) []Op {
 	h := c.Info.Height
-	b := NewBatch(StepCommit)
-	b.ops = make([]Op, 0, 16+len(receipts)+len(c.Changes))
+	b := &Batch{ops: make([]Op, 0, 16+len(receipts)+len(c.Changes))}
 	b.Put(heightKey(prefixBlock, h), c.Block.Encode())
 	b.Put(heightKey(prefixInfo, h), c.Info.Encode())
 	b.Put(heightKey(prefixProof, h), certificates{QC: c.QC, Proof: c.Proof}.encode())
@@ -118,9 +143,7 @@ func (c Commit) batch(receipts [][]byte) *Batch {
 	b.Put(hashKey(prefixHeight, c.Info.ID), encodeHeight(h))
 	putLocations(b, h, c.Receipts)
 	putChanges(b, c.Changes)
-	b.Put(metaKey(metaHistory), c.History.Encode())
-	b.Put(metaKey(metaMarker), markerOf(c.Info).encode())
-	return b
+	return b.ops
 }
 
 // putLocations writes where the transactions of a block are to be found, in the order of their ids: a KV that sorts has

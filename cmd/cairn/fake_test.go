@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
 	"github.com/cairnchain/cairn/app"
@@ -201,6 +202,18 @@ func (f *fakeNode) GetStatus(context.Context, *cairnv1.GetStatusRequest) (*cairn
 		s.MissingVoters = []string{validatorID(1), validatorID(3)}
 	}
 	return s, nil
+}
+
+func (f *fakeNode) GetSyncStatus(context.Context, *cairnv1.GetSyncStatusRequest) (*cairnv1.SyncStatus, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.stalled {
+		return &cairnv1.SyncStatus{Synced: true, CurrentHeight: 9, TargetHeight: 10, TargetRound: 12}, nil
+	}
+	return &cairnv1.SyncStatus{
+		CurrentHeight: 9, TargetHeight: 1234, TargetRound: 1300, BlocksPerSecond: 245, Eta: durationpb.New(5 * time.Second),
+		Peers: []string{validatorID(2)},
+	}, nil
 }
 
 // StreamCommits sends two commits, then loses the stream.

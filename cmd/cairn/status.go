@@ -35,7 +35,14 @@ func (c *cli) statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.print(status, func(w *bytes.Buffer) { printStatus(w, chain, status, validatorNames(set)) })
+			sync, err := node.SyncStatus(ctx)
+			if err != nil {
+				return err
+			}
+			return c.print(status, func(w *bytes.Buffer) {
+				printStatus(w, chain, status, validatorNames(set))
+				printSync(w, sync, validatorNames(set))
+			})
 		})
 	}
 	return cmd
@@ -99,4 +106,26 @@ func printStatus(w *bytes.Buffer, chain *cairnv1.Chain, s *cairnv1.NodeStatus, v
 	if len(missing) != 0 {
 		fmt.Fprintf(w, "%-11s  no vote or timeout from %s\n", "missing", strings.Join(missing, ", "))
 	}
+}
+
+// printSync says how a node that is behind gets on.
+func printSync(w *bytes.Buffer, s *cairnv1.SyncStatus, validators names) {
+	if s.GetSynced() {
+		return
+	}
+	text := fmt.Sprintf("height %d of %d", s.GetCurrentHeight(), s.GetTargetHeight())
+	if rate := s.GetBlocksPerSecond(); rate > 0 {
+		text += fmt.Sprintf(", %.0f blocks/s", rate)
+	}
+	if eta := s.GetEta(); eta != nil {
+		text += fmt.Sprintf(", %v to go", max(eta.AsDuration().Round(time.Second), time.Second))
+	}
+	from := make([]string, len(s.GetPeers()))
+	for i, id := range s.GetPeers() {
+		from[i] = validators.of(id)
+	}
+	if len(from) != 0 {
+		text += ", from " + strings.Join(from, ", ")
+	}
+	fmt.Fprintf(w, "%-11s  %s\n", "catching up", text)
 }

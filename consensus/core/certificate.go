@@ -121,6 +121,7 @@ func (c *Core) commit() {
 		}
 		c.commitBlock(b, proof)
 	}
+	c.dirty.committed(c.tree.root.info.Height)
 	c.pruneRounds()
 }
 

@@ -17,6 +17,7 @@ package core
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cairnchain/cairn/consensus"
@@ -210,19 +211,13 @@ func (c *Core) Step(ev Event) Effects {
 	return c.finish()
 }
 
-// finish takes the collected effects. Whatever is not durable yet is saved before anything leaves this node (P20): so
-// a round costs one Save, and what was never sent need not be saved. A commit alone saves no certificates, for its own
-// write carries the one that proves it; the rest of the round would wait for the device once more.
+// finish takes the collected effects.
 func (c *Core) finish() Effects {
 	c.judgeForeign()
 	if c.guard.silent {
 		c.effects.Build, c.effects.Send = nil, withoutDrafts(c.effects.Send)
 	}
-	leaves := len(c.effects.Send) > 0 || len(c.effects.Fetch) > 0 || len(c.effects.Commit) > 0 && len(c.dirty.Blocks) > 0
-	if leaves && !c.dirty.isEmpty() {
-		save := c.dirty
-		c.effects.Save, c.dirty = &save, Save{}
-	}
+	c.effects.Save = c.toSave()
 	if next := c.deadline.earliest(); !next.Equal(c.armed) {
 		c.armed = next
 		c.effects.Timer = &Timer{At: next}
@@ -230,6 +225,31 @@ func (c *Core) finish() Effects {
 	out := c.effects
 	c.effects = Effects{}
 	return out
+}
+
+// toSave returns what must be durable before the effects (P20): certificates and the safety state before anything leaves,
+// the target of a fetch among them, and the blocks before a vote or a proposal, which rest on the whole branch. What is
+// not due stays dirty: so a round costs one Save, and a block that is fetched and committed before we vote again is
+// written once, by its commit.
+func (c *Core) toSave() *Save {
+	if len(c.effects.Send) == 0 && len(c.effects.Fetch) == 0 {
+		return nil
+	}
+	save := c.dirty
+	if slices.ContainsFunc(c.effects.Send, func(e Envelope) bool { return e.Vote != nil || e.Proposal != nil }) {
+		c.dirty = Save{}
+	} else {
+		save.Blocks, c.dirty = nil, Save{Blocks: c.dirty.Blocks}
+	}
+	if save.isEmpty() {
+		return nil
+	}
+	return &save
+}
+
+// committed forgets to save the blocks that their commits make durable.
+func (s *Save) committed(root consensus.Height) {
+	s.Blocks = slices.DeleteFunc(s.Blocks, func(b *consensus.Block) bool { return b.Height <= root })
 }
 
 func (s *Save) isEmpty() bool {

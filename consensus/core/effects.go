@@ -9,7 +9,7 @@ import (
 
 // Effects is what the environment must now do, in field order.
 type Effects struct {
-	Save    *Save              // one atomic durable write; durable BEFORE anything in Send leaves, and before Fetch and Commit
+	Save    *Save              // one atomic durable write; durable BEFORE anything in Send leaves, and before Fetch
 	Send    []Envelope         // drafts, signed after Save; best effort: may be lost, duplicated, reordered
 	Timer   *Timer             // replaces the armed timer; at most one is ever armed
 	Build   *Build             // answer with PayloadBuilt
@@ -23,7 +23,7 @@ type Effects struct {
 
 // Save is what must be durable next. Nil and empty parts are unchanged.
 type Save struct {
-	Blocks []*consensus.Block // uncommitted blocks with their payloads, parents first
+	Blocks []*consensus.Block // uncommitted blocks with their payloads, parents first; what a Commit before it has not made durable is under them
 	HighQC *consensus.QC
 	HighTC *consensus.TC
 	Safety *safety.State // written after the rest

@@ -15,8 +15,10 @@ import (
 type fetchPlan struct {
 	target  consensus.BlockInfo
 	from    consensus.Height        // of the next chunk
+	blocks  int                     // asked for at a time
 	waiting []consensus.ValidatorID // whom to ask next, in this order; those that failed are gone
-	asked   []fetchAsked            // requests without an answer: one, or two when the first is slow
+	asked   []fetchAsked            // requests for the next chunk, none answered yet; the newest last
+	late    []consensus.ValidatorID // requests for chunks that came from others; what they bring is still of use
 }
 
 type fetchAsked struct {
@@ -24,13 +26,26 @@ type fetchAsked struct {
 	at   time.Time
 }
 
-// answered takes the request to peer out, and reports whether there was one.
-func (f *fetchPlan) answered(peer consensus.ValidatorID) bool {
-	i := slices.IndexFunc(f.asked, func(a fetchAsked) bool { return a.peer == peer })
-	if i >= 0 {
+// answered takes the request to peer out. It reports whether there was one, and whether another peer's answer has overtaken
+// it.
+func (f *fetchPlan) answered(peer consensus.ValidatorID) (known, late bool) {
+	if i := slices.IndexFunc(f.asked, func(a fetchAsked) bool { return a.peer == peer }); i >= 0 {
 		f.asked = slices.Delete(f.asked, i, i+1)
+		return true, false
 	}
-	return i >= 0
+	if i := slices.Index(f.late, peer); i >= 0 {
+		f.late = slices.Delete(f.late, i, i+1)
+		return true, true
+	}
+	return false, false
+}
+
+// overtake has nobody wait any more for those who were asked for the chunk that has come.
+func (f *fetchPlan) overtake() {
+	for _, a := range f.asked {
+		f.late = append(f.late, a.peer)
+	}
+	f.asked = nil
 }
 
 // planFetch starts, goes on with or ends the fetch, as what we lack demands. prefer is the peer that revealed the gap.
@@ -44,7 +59,9 @@ func (c *Core) planFetch(prefer consensus.ValidatorID) {
 		if qc == nil {
 			return
 		}
-		c.fetch = &fetchPlan{target: qc.Block(), from: c.tree.root.info.Height + 1, waiting: c.askable(qc, prefer)}
+		c.fetch = &fetchPlan{
+			target: qc.Block(), from: c.tree.root.info.Height + 1, blocks: consensus.MaxChunkBlocks, waiting: c.askable(qc, prefer),
+		}
 	}
 	c.ask()
 }
@@ -101,30 +118,36 @@ func (c *Core) shun(peer consensus.ValidatorID) {
 	c.shunned[peer] = c.now.Add(shunTime * c.cfg.Timing.Base)
 }
 
-// ask sends the next request unless one is under way or the tree is too large for another chunk. When an answer takes
-// longer than a base interval another peer is asked as well; when nobody is left the fetch starts over after one.
+// ask sends the next request unless one is under way or the tree is too large for another chunk. After each base interval
+// without an answer one more peer is asked, for half as many blocks, so that neither silent peers nor a slow connection of
+// our own hold the fetch up for long; when nobody is left the fetch starts over after such an interval.
 func (c *Core) ask() {
 	f := c.fetch
-	slow := len(f.asked) == 1 && c.now.Sub(f.asked[0].at) >= c.cfg.Timing.Base
 	switch {
 	case len(f.asked) == 0 && len(f.waiting) == 0:
 		if c.deadline.fetch.IsZero() {
 			c.deadline.fetch = c.now.Add(c.cfg.Timing.Base)
 		}
 		return
-	case len(f.asked) > 0 && !slow, len(f.waiting) == 0, c.tree.isFull():
+	case len(f.waiting) == 0, c.tree.isFull():
 		return
-	case slow:
-		c.shun(f.asked[0].peer)
+	case len(f.asked) > 0:
+		newest := f.asked[len(f.asked)-1]
+		if due := newest.at.Add(c.cfg.Timing.Base); c.now.Before(due) {
+			c.deadline.fetch = due
+			return
+		}
+		c.shun(newest.peer)
+		f.blocks = max(1, f.blocks/2)
 	}
 	peer := f.waiting[0]
 	f.waiting = f.waiting[1:]
 	f.asked = append(f.asked, fetchAsked{peer: peer, at: c.now})
 	c.deadline.fetch = time.Time{}
-	if len(f.asked) == 1 {
+	if len(f.waiting) > 0 {
 		c.deadline.fetch = c.now.Add(c.cfg.Timing.Base)
 	}
-	req := consensus.FetchRequest{Target: f.target, From: f.from}
+	req := consensus.FetchRequest{Target: f.target, From: f.from, Blocks: f.blocks}
 	c.note(FetchStarted{Peer: peer, Request: req})
 	c.effects.Fetch = append(c.effects.Fetch, Fetch{Peer: peer, Request: req})
 }
@@ -139,8 +162,13 @@ func (c *Core) onFetchDeadline() {
 
 func (c *Core) onFetchFailed(ev FetchFailed) {
 	c.note(FetchEnded{Peer: ev.Peer, Target: ev.Target, Reason: ev.Reason})
-	if f := c.fetch; f != nil && f.target.ID == ev.Target && f.answered(ev.Peer) {
-		c.fetchFailed(ev.Peer)
+	if f := c.fetch; f != nil && f.target.ID == ev.Target {
+		switch known, late := f.answered(ev.Peer); {
+		case late:
+			c.shun(ev.Peer)
+		case known:
+			c.fetchFailed(ev.Peer)
+		}
 	}
 	c.planFetch(consensus.ValidatorID{})
 }
@@ -158,8 +186,12 @@ func (c *Core) fetchFailed(peer consensus.ValidatorID) {
 // (P41).
 func (c *Core) onBlocksFetched(ev BlocksFetched) {
 	f := c.fetch
-	if f == nil || f.target.ID != ev.Target || !f.answered(ev.Peer) {
-		return // overtaken
+	if f == nil || f.target.ID != ev.Target {
+		return // it is over
+	}
+	known, late := f.answered(ev.Peer)
+	if !known {
+		return
 	}
 	chunk := ev.Chunk.Get()
 	added := c.insertChunk(chunk)
@@ -172,9 +204,15 @@ func (c *Core) onBlocksFetched(ev BlocksFetched) {
 		}
 		c.fetchFailed(ev.Peer)
 	} else {
-		f.from = last.Height + 1
 		f.waiting = append(f.waiting, ev.Peer)
-		c.deadline.fetch = time.Time{}
+		if next := last.Height + 1; next > f.from {
+			f.from = next
+			f.overtake()
+			c.deadline.fetch = time.Time{}
+		}
+		if !late {
+			f.blocks = min(2*f.blocks, consensus.MaxChunkBlocks)
+		}
 	}
 	c.note(end)
 	c.commit()

@@ -51,3 +51,61 @@ func TestOwnBlockThatWasNeverProposed(t *testing.T) {
 		}
 	}
 }
+
+// TestRestartResumesFetch: what a fetch is after is durable before the first request, and a node that restarts asks for it
+// again, without hearing of it anew.
+func TestRestartResumesFetch(t *testing.T) {
+	s := newSolo(t)
+	chain, high := s.Chain(s.GenesisQC(), 10)
+	effects := s.step(core.SyncInfoReceived{At: core.At(start), From: s.ID(0), Sync: s.sync(high, nil)})
+	if len(effects.Fetch) != 1 || effects.Save == nil || effects.Save.HighQC != high {
+		t.Fatalf("fetches %+v, saves %+v", effects.Fetch, effects.Save)
+	}
+	genesis := must(s.v.QC(s.GenesisQC()))
+	_, after := core.New(core.Config{
+		Domain: s.Domain, Validators: s.Set, Self: s.ID(3), ContiguousRounds: 2, Timing: core.DefaultTiming(),
+		Election: core.RoundRobin(s.Set, 2),
+	}, core.Recovery{
+		Now: start, Safety: safety.Initial(consensus.FirstEpoch), Root: s.Root, Proof: genesis, HighQC: must(s.v.QC(high)),
+	})
+	if len(after.Fetch) != 1 || after.Fetch[0].Request.Target.ID != chain[9].ID() || after.Fetch[0].Request.From != 1 {
+		t.Errorf("after the restart it fetches %+v", after.Fetch)
+	}
+}
+
+// TestFetchedBlocksAreNotSaved: what is fetched, executed and committed at once is written by its commit alone; what a
+// message of ours rests on is still saved before it.
+func TestFetchedBlocksAreNotSaved(t *testing.T) {
+	s := newSolo(t)
+	chain, high := s.Chain(s.GenesisQC(), 10)
+	s.step(core.SyncInfoReceived{At: core.At(start), From: s.ID(0), Sync: s.sync(high, nil)})
+	var saved []*consensus.Block
+	keep := func(e core.Effects) {
+		if e.Save != nil {
+			saved = append(saved, e.Save.Blocks...)
+		}
+	}
+	req := s.asked.Request
+	chunk := must(s.v.Chunk(req, &consensus.Chunk{Blocks: chain}))
+	effects := s.core.Step(core.BlocksFetched{At: core.At(start), Peer: s.asked.Peer, Target: req.Target.ID, Chunk: chunk})
+	keep(effects)
+	for queue := effects.Execute; len(queue) > 0; queue = queue[1:] {
+		e := s.core.Step(core.BlockExecuted{At: core.At(start), Info: consensustest.Outcome(queue[0])})
+		queue = append(queue, e.Execute...)
+		keep(e)
+	}
+	if root := s.core.Status().Root.Height; root != 9 || len(saved) != 0 {
+		t.Fatalf("root at height %d, %d blocks saved", root, len(saved))
+	}
+	next := s.Block(high, 11, nil, "next")
+	effects = s.core.Step(core.ProposalReceived{
+		At: core.At(start), From: next.Proposer, Proposal: must(s.v.Proposal(s.Proposal(next, nil))), Sync: s.sync(high, nil),
+	})
+	keep(effects)
+	for _, b := range effects.Execute {
+		keep(s.core.Step(core.BlockExecuted{At: core.At(start), Info: consensustest.Outcome(b)}))
+	}
+	if len(saved) != 2 || saved[0].ID() != chain[9].ID() || saved[1].ID() != next.ID() {
+		t.Errorf("for the vote %v is saved", saved)
+	}
+}

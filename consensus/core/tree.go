@@ -62,7 +62,7 @@ func (t *tree) insert(b *consensus.Block, parent *node) *node {
 	parent.children = append(parent.children, n)
 	t.nodes[n.id] = n
 	t.byRound[b.Round] = append(t.byRound[b.Round], n)
-	t.bytes += payloadBytes(b)
+	t.bytes += b.PayloadBytes()
 	return n
 }
 
@@ -76,14 +76,6 @@ func (t *tree) path(n *node) []*node {
 		up[i], up[j] = up[j], up[i]
 	}
 	return up
-}
-
-func payloadBytes(b *consensus.Block) int {
-	size := 0
-	for _, tx := range b.Payload {
-		size += len(tx)
-	}
-	return size
 }
 
 // reroot makes a child of the root the new root; its siblings and their descendants are pruned, and their ids returned.
@@ -140,7 +132,7 @@ func (t *tree) prune(n *node) (pruned []consensus.Hash) {
 
 // leave takes a node out of what counts uncommitted blocks.
 func (t *tree) leave(n *node) {
-	t.bytes -= payloadBytes(n.block)
+	t.bytes -= n.block.PayloadBytes()
 	round := n.block.Round
 	kept := t.byRound[round][:0]
 	for _, o := range t.byRound[round] {

@@ -18,7 +18,7 @@ func heldCommitsAreReleased(t *testing.T, rule consensus.CommitRule) {
 	inLife := map[*member]consensus.Round{} // the round in which a build was seen to begin
 	check := func() {
 		for _, m := range w.members {
-			building, commits := m.engine.Held()
+			building, commits, _ := m.engine.Held()
 			if commits > 0 && building == 0 {
 				t.Fatalf("member %d keeps %d commits back and builds nothing", m.i, commits)
 			}
@@ -63,5 +63,37 @@ func heldCommitsAreReleased(t *testing.T, rule consensus.CommitRule) {
 		}
 		return true
 	})
+	w.checkAgreement()
+}
+
+// TestSlowDisk: a node whose disk is slower than everything else executes no further ahead of it than the limit, writes
+// many blocks at a time, and loses none.
+func TestSlowDisk(t *testing.T) {
+	w := newWorld(t, consensus.TwoChain, 4)
+	away := w.members[3]
+	away.crash()
+	const blocks = 4 * engine.MaxOpen
+	for i := range uint64(blocks) {
+		w.submit(counter.Tx("a", i))
+		w.run("a commit", w.everyLiving("a", i+1))
+	}
+	away.slow = 500
+	away.start()
+	waited, most, writes := 0, 0, 0
+	was := away.store.Tip()
+	w.run("catching up", func() bool {
+		_, _, commits := away.engine.Held()
+		waited, most = max(waited, away.engine.Waiting()), max(most, commits)
+		if tip := away.store.Tip(); tip != was {
+			was, writes = tip, writes+1
+		}
+		return away.count("a") == blocks
+	})
+	if waited == 0 || most < engine.MaxOpen || most > engine.MaxOpen+1 {
+		t.Errorf("%d executions waited, %d commits did, want %d", waited, most, engine.MaxOpen)
+	}
+	if height := int(was.Height); writes > height/10 {
+		t.Errorf("%d writes for %d blocks", writes, height)
+	}
 	w.checkAgreement()
 }

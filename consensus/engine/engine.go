@@ -9,6 +9,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +25,8 @@ type Status struct {
 	Expiries int
 	// Outcomes counts the executed blocks in memory: those of the tree, the tip, and those whose commit is not durable yet.
 	Outcomes int
+	// Commits counts the blocks that the core has committed and the disk, as far as the loop knows, has not.
+	Commits int
 }
 
 // Engine drives one Core.
@@ -38,8 +41,8 @@ type Engine struct {
 	local    []func(core.At) core.Event // our own messages, on their way back
 	outcomes map[consensus.Hash]*outcome
 	expiries int
-	building int              // payloads that the core waits for
-	commits  []core.Commit    // that wait until our proposal has left
+	building int // payloads that the core waits for
+	commits  commits
 	durable  consensus.Height // of the newest block whose commit is
 	executed consensus.Height // the greatest of a block that is executed
 	asked    asked
@@ -128,7 +131,7 @@ func (e *Engine) settle() error {
 func (e *Engine) publish() {
 	status := e.core.Status()
 	e.env.Pool.Lag(max(status.HighQC.Block().Height, e.durable) - e.durable)
-	e.status.Store(&Status{Status: status, Expiries: e.expiries, Outcomes: len(e.outcomes)})
+	e.status.Store(&Status{Status: status, Expiries: e.expiries, Outcomes: len(e.outcomes), Commits: len(e.commits.open)})
 }
 
 // carryOut does what the core asks for, in field order.
@@ -137,6 +140,7 @@ func (e *Engine) carryOut(effects core.Effects) error {
 		e.observe(effects.Notes)
 		return errors.Join(fmt.Errorf("consensus halts: %w", e.explain(effects.Halt)), e.keepEvidence(effects.Notes))
 	}
+	e.commits.add(effects.Commit) // before saving: what leaves may rest on them
 	if err := e.save(effects.Save); err != nil {
 		return err
 	}
@@ -150,15 +154,19 @@ func (e *Engine) carryOut(effects core.Effects) error {
 		e.build(*effects.Build)
 	}
 	for _, block := range effects.Execute {
+		if e.commits.full() {
+			e.commits.held = append(e.commits.held, block)
+			continue
+		}
 		e.execute(block)
 	}
 	for _, fetch := range effects.Fetch {
 		e.fetch(fetch)
 	}
-	e.commits = append(e.commits, effects.Commit...)
 	e.commitNow()
 	for _, id := range effects.Forget {
 		delete(e.outcomes, id)
+		e.commits.held = slices.DeleteFunc(e.commits.held, func(b *consensus.Block) bool { return b.ID() == id })
 	}
 	e.observe(effects.Notes)
 	return errors.Join(e.keepEvidence(effects.Notes), elsewhere(effects.Notes))
@@ -171,7 +179,7 @@ func (e *Engine) save(save *core.Save) error {
 		return nil
 	}
 	start := e.env.Clock.Now()
-	if err := e.env.Store.Save(save.Blocks, save.HighQC, save.HighTC); err != nil {
+	if err := e.env.Store.Save(e.commits.under(save.Blocks), save.HighQC, save.HighTC); err != nil {
 		return err
 	}
 	if save.Safety != nil {

@@ -26,10 +26,8 @@ type Task func(*Engine) error
 // Async runs slow work off the loop and brings its Task back to the loop: goroutines in a node, a later instant in the
 // simulator. ctx ends with the engine; work must return soon after, and its Task is then dropped.
 type Async interface {
-	// Go runs work beside everything else.
+	// Go runs work beside everything else. Work may call it too.
 	Go(work func(ctx context.Context) Task)
-	// Commit runs work after all work given to Commit before. It may block while that queue is full.
-	Commit(work func(ctx context.Context) Task)
 }
 
 // Transport carries messages to the other validators.

@@ -8,20 +8,15 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-const (
-	inboxSize  = 1024 // tasks from outside that wait for the loop; whoever brings more waits
-	commitsMax = 64   // commits that wait for the disk; the loop waits beyond it
-)
+const inboxSize = 1024 // tasks from outside that wait for the loop; whoever brings more waits
 
 type work = func(context.Context) Task
 
 // Loop runs an engine on goroutines and the machine's clock, and is that engine's Async. Make it, then the engine, then
 // Run it.
 type Loop struct {
-	inbox   chan Task
-	commits chan work
-	wake    chan struct{} // holds a token when answers is not empty
-	stopped chan struct{} // closed when Run ends
+	inbox chan Task
+	wake  chan struct{} // holds a token when answers is not empty
 
 	mu      sync.Mutex
 	answers []Task // of our own asynchronous work: as many as the core asked for, so not bounded again
@@ -32,10 +27,8 @@ type Loop struct {
 // NewLoop returns a Loop without an engine; it starts nothing.
 func NewLoop() *Loop {
 	return &Loop{
-		inbox:   make(chan Task, inboxSize),
-		commits: make(chan work, commitsMax),
-		wake:    make(chan struct{}, 1),
-		stopped: make(chan struct{}),
+		inbox: make(chan Task, inboxSize),
+		wake:  make(chan struct{}, 1),
 	}
 }
 
@@ -60,14 +53,6 @@ func (l *Loop) Go(w func(context.Context) Task) {
 	l.run(w)
 }
 
-// Commit is part of Async. Only the loop calls it.
-func (l *Loop) Commit(w func(context.Context) Task) {
-	select {
-	case l.commits <- w:
-	case <-l.stopped: // it is committed at the next start
-	}
-}
-
 func (l *Loop) answer(t Task) {
 	l.mu.Lock()
 	l.answers = append(l.answers, t)
@@ -90,7 +75,6 @@ func (l *Loop) takeAnswers() []Task {
 // started have ended then.
 func (l *Loop) Run(ctx context.Context, e *Engine) error {
 	group, ctx := errgroup.WithContext(ctx)
-	defer context.AfterFunc(ctx, func() { close(l.stopped) })()
 	l.mu.Lock()
 	l.run = func(w work) {
 		group.Go(func() error {
@@ -106,23 +90,8 @@ func (l *Loop) Run(ctx context.Context, e *Engine) error {
 	l.early = nil
 	l.mu.Unlock()
 
-	group.Go(func() error { return l.commitInOrder(ctx) })
 	group.Go(func() error { return l.loop(ctx, e) })
 	return group.Wait()
-}
-
-// commitInOrder drains the queue of commits. What is still in it when ctx ends is committed at the next start.
-func (l *Loop) commitInOrder(ctx context.Context) error {
-	for {
-		select {
-		case w := <-l.commits:
-			if t := w(ctx); t != nil {
-				l.answer(t)
-			}
-		case <-ctx.Done():
-			return nil
-		}
-	}
 }
 
 // loop runs tasks one at a time. The armed timer is looked at first, so that no flood of messages can hold it up; then

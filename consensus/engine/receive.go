@@ -78,6 +78,9 @@ func (e *Engine) fetch(f core.Fetch) {
 			}
 		}
 		return func(e *Engine) error {
+			if blocks := chunk.Get().Blocks; transactions(blocks) >= aheadFrom {
+				e.env.Async.Go(func(ctx context.Context) Task { e.verifyAhead(ctx, blocks); return nil })
+			}
 			return e.Step(core.BlocksFetched{At: e.At(), Peer: f.Peer, Target: target, Chunk: chunk})
 		}
 	})

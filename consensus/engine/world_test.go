@@ -52,6 +52,8 @@ type member struct {
 	asked    []consensus.PayloadRequest // for transactions
 	within   time.Duration              // that the last one had left, of real time
 	rejected int                        // proposals
+	slow     int                        // how many other pieces of work are done before a write of commits is
+	writing  bool                       // such a write is under way
 	app      app.App
 }
 
@@ -150,6 +152,34 @@ func (m *member) post(task engine.Task) {
 
 // Go is part of Async: the work is done when its turn comes, its answer is queued then.
 func (m *member) Go(work func(context.Context) engine.Task) {
+	if _, _, writing := m.held(); m.slow > 0 && writing > 0 && !m.writing { // this is the write
+		m.writing = true
+		m.goLate(m.slow, work)
+		return
+	}
+	m.goNow(work)
+}
+
+func (m *member) held() (building, commits, writing int) {
+	if m.engine == nil {
+		return 0, 0, 0
+	}
+	return m.engine.Held()
+}
+
+// goLate lets others go first.
+func (m *member) goLate(others int, work func(context.Context) engine.Task) {
+	if others == 0 {
+		m.goNow(func(ctx context.Context) engine.Task {
+			m.writing = false
+			return work(ctx)
+		})
+		return
+	}
+	m.w.queue = append(m.w.queue, func() error { m.goLate(others-1, work); return nil })
+}
+
+func (m *member) goNow(work func(context.Context) engine.Task) {
 	life := m.life
 	m.w.queue = append(m.w.queue, func() error {
 		if m.alive && m.life == life {
@@ -158,9 +188,6 @@ func (m *member) Go(work func(context.Context) engine.Task) {
 		return nil
 	})
 }
-
-// Commit is part of Async: the queue is in order already.
-func (m *member) Commit(work func(context.Context) engine.Task) { m.Go(work) }
 
 // Broadcast is part of Transport.
 func (m *member) Broadcast(msg *consensus.Message) {
@@ -242,7 +269,7 @@ var errUnreachable = errors.New("unreachable")
 func (m *member) Fetch(_ context.Context, peer consensus.ValidatorID, req consensus.FetchRequest) (*consensus.Chunk, error) {
 	for _, other := range m.w.members {
 		if other.id == peer && other.alive {
-			chunk, err := other.store.Chain(req, 16, 1<<20)
+			chunk, err := other.store.Chain(req, min(16, req.Limit()), 1<<20)
 			if err == nil {
 				m.fetched += len(chunk.Blocks)
 			}

@@ -66,7 +66,6 @@ func (c *chainLog) check(v *validator) {
 // bounded: what a validator keeps in memory follows the tree, the set and the windows of the protocol: M2.
 func (c *chainLog) bounded(v *validator) {
 	status := v.engine.Status()
-	commits := int(status.Root.Height - v.marks.height) // decided, perhaps not durable
 	for _, kept := range []struct {
 		what    string
 		n, most int
@@ -74,7 +73,7 @@ func (c *chainLog) bounded(v *validator) {
 		{"uncommitted blocks", status.Tree, core.FetchAhead + consensus.MaxChunkBlocks},
 		{"orphans", status.Orphans, core.MaxOrphansPerAuthor * c.w.genesis.Validators.Len()},
 		{"rounds of votes", status.Ballots, int(min(status.Round-status.HighQC.Round(), core.VoteMemory+1) + core.VoteWindow)},
-		{"outcomes of blocks", status.Outcomes, status.Tree + commits + 2},
+		{"outcomes of blocks", status.Outcomes, status.Tree + status.Commits + 2},
 	} {
 		if kept.n > kept.most {
 			c.w.fail("M2 bounded memory", "validator %d holds %d %s, at most %d are due%v", v.i, kept.n, kept.what, kept.most, c.w)

@@ -32,19 +32,6 @@ func (v *validator) Go(work func(context.Context) engine.Task) {
 	})
 }
 
-// Commit is part of Async: in order.
-func (v *validator) Commit(work func(context.Context) engine.Task) {
-	v.commitsTo = max(v.commitsTo, v.w.now) + v.w.between(0, v.w.knobs.diskMax)
-	v.later(v.commitsTo-v.w.now, func() {
-		task := work(context.Background())
-		if v.dying {
-			v.end()
-			return
-		}
-		v.post(0, task)
-	})
-}
-
 // Broadcast is part of Transport.
 func (v *validator) Broadcast(m *consensus.Message) {
 	if v.actor != nil {
@@ -182,7 +169,7 @@ func (v *validator) Fetch(_ context.Context, peer consensus.ValidatorID, req con
 	}
 	link := w.net.links[v.i][other.i].knobs
 	v.fetchWait = 2*link.delay + w.between(0, 2*link.jitter)
-	chunk, err := other.store.Chain(req, w.knobs.chunk, 1<<20)
+	chunk, err := other.store.Chain(req, min(w.knobs.chunk, req.Limit()), 1<<20)
 	if other.actor != nil {
 		var late time.Duration
 		if chunk, late = other.actor.answer(req, chunk); chunk == nil {

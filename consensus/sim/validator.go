@@ -46,7 +46,6 @@ type validator struct {
 	engine   *engine.Engine
 
 	timerAt   time.Time     // for which an entry is queued
-	commitsTo time.Duration // when the commits given so far are done
 	fetchWait time.Duration // what the fetch under way takes
 	sharing   []sharing     // by position in world.validators
 	roundTime time.Duration // the duration of its round
@@ -92,7 +91,7 @@ func (v *validator) reached(point storagetest.CrashPoint) error {
 func (v *validator) start() {
 	v.life++
 	v.alive, v.starting, v.dying, v.dyingAll = true, true, false, false
-	v.timerAt, v.commitsTo, v.engine, v.heard = time.Time{}, 0, nil, newHearing()
+	v.timerAt, v.engine, v.heard = time.Time{}, nil, newHearing()
 	v.roundTime = v.w.knobs.timing.Base
 	v.w.trace.line(v.w.now, v.i, "start", v.life)
 	err := v.open()

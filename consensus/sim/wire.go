@@ -306,20 +306,29 @@ func (l *wireLog) durable(v *validator, what string, covers func(safety.State) b
 	}
 }
 
-// holds reports whether v has b, and nothing that a crash could take.
+// holds reports whether v has b and all between it and its newest durable commit, and nothing that a crash could take:
+// what does not link to that commit is thrown away at the next start.
 func (l *wireLog) holds(v *validator, b *consensus.Block) bool {
 	if v.kv.Unsynced(storage.StepEvidence) > 0 {
 		return false
 	}
-	if v.store.Tip().Round >= b.Round {
+	tip := v.store.Tip()
+	if tip.Round >= b.Round {
 		return true // decided meanwhile
 	}
 	blocks, err := v.store.Uncommitted()
 	l.w.must(err)
-	for _, have := range blocks {
-		if have.ID() == b.ID() && len(have.Payload) == len(b.Payload) {
-			return true
+	have := map[consensus.Hash]*consensus.Block{}
+	for _, one := range blocks {
+		have[one.ID()] = one
+	}
+	if mine := have[b.ID()]; mine == nil || len(mine.Payload) != len(b.Payload) {
+		return false
+	}
+	for id := b.ID(); id != tip.ID; id = have[id].Parent {
+		if have[id] == nil {
+			return false
 		}
 	}
-	return false
+	return true
 }

@@ -33,7 +33,7 @@ func (n *Network) Fetch(ctx context.Context, peer consensus.ValidatorID, req con
 		Epoch:       uint64(req.Target.Epoch),
 		TargetId:    req.Target.ID[:],
 		FromHeight:  uint64(req.From),
-		MaxBlocks:   MaxFetchBlocks,
+		MaxBlocks:   uint32(req.Limit()),
 	}, grpc.MaxCallRecvMsgSize(MaxFetchBytes))
 	if err != nil {
 		return nil, fmt.Errorf("fetch from %v: %w", peer, err)
@@ -81,11 +81,14 @@ func encodeChunk(chunk *consensus.Chunk) *peerv1.FetchBlocksResponse {
 
 // FetchBlocks is part of the protocol.
 func (s server) FetchBlocks(ctx context.Context, in *peerv1.FetchBlocksRequest) (*peerv1.FetchBlocksResponse, error) {
-	_, done, err := s.serve(ctx)
+	from, done, err := s.serve(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
+	if now := s.net.now(); !from.bytes.take(now) || !from.chunks.take(now) {
+		return nil, status.Errorf(codes.ResourceExhausted, "more than %d requests for blocks, or %d bytes of them, in a second", chunksPerSecond, chunkBytesPerSecond)
+	}
 	req, err := s.net.readFetch(in)
 	if err != nil {
 		return nil, err
@@ -94,7 +97,11 @@ func (s server) FetchBlocks(ctx context.Context, in *peerv1.FetchBlocksRequest) 
 	if err != nil {
 		return nil, unserved(err)
 	}
-	return encodeChunk(chunk), nil
+	answer := encodeChunk(chunk)
+	for _, b := range answer.Blocks {
+		from.bytes.charge(len(b))
+	}
+	return answer, nil
 }
 
 // serve takes one of the peer's fetches, until done is called. The error is a status.

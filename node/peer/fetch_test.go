@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -239,5 +242,66 @@ func TestMalformedAnswers(t *testing.T) {
 		if test.fine && !bytes.Equal(mustMarshal(t, encodeChunk(chunk)), mustMarshal(t, test.answer)) {
 			t.Errorf("%s: encodes differently", name)
 		}
+	}
+}
+
+// TestRequestsForBlocksAreRationed: in number, and in bytes; the bytes are counted when the answer is known, so that the
+// last one may be larger than what was left, and the next waits longer.
+func TestRequestsForBlocksAreRationed(t *testing.T) {
+	c := newCluster(t, 3)
+	a, reads := c.members[0], 0
+	blocks, _ := c.committee.Chain(c.committee.GenesisQC(), 1)
+	chunk := &consensus.Chunk{Blocks: blocks}
+	a.node.chain = func(consensus.FetchRequest, int, int) (*consensus.Chunk, error) {
+		reads++
+		return chunk, nil
+	}
+	network, err := New(a.config, a.node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock := newFakeClock()
+	for _, r := range network.remotes {
+		clock.at = r.bytes.at
+	}
+	network.now = clock.now
+	a.start(network)
+	flood := func(by, n int) (served int) {
+		client := peerv1.NewPeerServiceClient(c.intrude(by, 0).conn)
+		for range n {
+			switch _, err := client.FetchBlocks(t.Context(), c.fetchRequest(), grpc.MaxCallRecvMsgSize(MaxFetchBytes)); status.Code(err) {
+			case codes.OK:
+				served++
+			case codes.ResourceExhausted:
+			default:
+				t.Fatal(err)
+			}
+		}
+		return served
+	}
+	if served := flood(1, chunksPerSecond+20); served != chunksPerSecond || reads != served {
+		t.Errorf("%d served at once, %d chunks read", served, reads)
+	}
+	clock.pass(time.Second / 2)
+	if served := flood(1, chunksPerSecond); served != chunksPerSecond/2 {
+		t.Errorf("%d served after half a second", served)
+	}
+
+	large := strings.Repeat("x", consensus.MaxTransactionBytes)
+	block := c.committee.Block(c.committee.GenesisQC(), 1, nil, slices.Repeat([]string{large}, 30)...)
+	chunk = &consensus.Chunk{Blocks: []*consensus.Block{block, block, block}}
+	size := 3 * len(block.Encode())
+	clock.pass(time.Hour)
+	most := (chunkBytesPerSecond + size - 1) / size // the last one begins when a byte is left
+	if served := flood(2, most+3); served != most {
+		t.Errorf("%d chunks of %d bytes served at once, want %d", served, size, most)
+	}
+	clock.pass(10 * time.Millisecond)
+	if served := flood(2, 1); served != 0 {
+		t.Errorf("%d served before what was too much is made up for", served)
+	}
+	clock.pass(time.Second)
+	if served := flood(2, 1); served != 1 {
+		t.Errorf("%d served after a second", served)
 	}
 }

@@ -33,6 +33,11 @@ const (
 	// payloadsPerSecond is how many requests for transactions of one peer are served in the long run, and at once; more are
 	// refused. Each of them reads a block, whatever it asks for. An honest peer asks once for each of our proposals.
 	payloadsPerSecond = 100
+	// chunksPerSecond and chunkBytesPerSecond are how many requests for blocks of one peer are served, and how many bytes of
+	// answers to them, in the long run and at once; more are refused, and the peer asks others. One that catches up takes
+	// less by far: it must verify and execute what it gets.
+	chunksPerSecond     = 100
+	chunkBytesPerSecond = 32 << 20
 
 	// maxPayloadBytes is the largest answer to a request for transactions: a whole payload, and six bytes around each. A
 	// larger one is refused like a frame.

@@ -219,12 +219,12 @@ func TestRequestsForTransactionsAreRationed(t *testing.T) {
 	if served := flood(payloadsPerSecond + 20); served != payloadsPerSecond || reads != served {
 		t.Errorf("%d served at once, %d blocks read", served, reads)
 	}
-	r := newRation(now)
+	r := newRation(now, payloadsPerSecond)
 	for range payloadsPerSecond {
 		r.take(now)
 	}
 	for after, want := range map[time.Duration]int{0: 0, 9 * time.Millisecond: 0, 500 * time.Millisecond: 50, time.Hour: payloadsPerSecond} {
-		r := ration{at: r.at, left: r.left}
+		r := ration{perSecond: payloadsPerSecond, at: r.at, left: r.left}
 		got := 0
 		for r.take(now.Add(after)) {
 			got++

@@ -39,6 +39,8 @@ type remote struct {
 	wake    [channelCount]chan struct{}     // a token ends the wait before the next attempt to connect
 	fetches chan struct{}                   // a token per fetch of theirs that is being served
 	ration  *ration                         // of their requests for transactions
+	chunks  *ration                         // and for blocks
+	bytes   *ration                         // and of the answers to these
 	bulk    atomic.Pointer[grpc.ClientConn] // for our fetches; nil while it is down
 	score   score
 	carried bodyCounter // transactions
@@ -56,7 +58,10 @@ type remote struct {
 }
 
 func newRemote(p Peer, now time.Time) *remote {
-	r := &remote{Peer: p, queue: newQueue(), fetches: make(chan struct{}, MaxFetches), ration: newRation(now), since: now, untold: true}
+	r := &remote{
+		Peer: p, queue: newQueue(), fetches: make(chan struct{}, MaxFetches), since: now, untold: true,
+		ration: newRation(now, payloadsPerSecond), chunks: newRation(now, chunksPerSecond), bytes: newRation(now, chunkBytesPerSecond),
+	}
 	for c := range r.wake {
 		r.wake[c] = make(chan struct{}, 1)
 	}

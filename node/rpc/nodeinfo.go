@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -90,33 +89,18 @@ func (n nodeInfo) GetStatus(context.Context, *cairnv1.GetStatusRequest) (*cairnv
 
 // GetSyncStatus reads how far the node has caught up.
 func (n nodeInfo) GetSyncStatus(context.Context, *cairnv1.GetSyncStatusRequest) (*cairnv1.SyncStatus, error) {
-	high, tip := n.highQC(), n.store.Tip()
-	target := high.Block()
-	if target.Height < tip.Height {
-		target = tip
+	tip, target := n.store.Tip(), n.highest()
+	out := &cairnv1.SyncStatus{
+		Synced: true, CurrentHeight: uint64(tip.Height), TargetHeight: uint64(target.Height), TargetRound: uint64(target.Round),
+		Peers: idTexts(n.fetching()),
 	}
-	out := &cairnv1.SyncStatus{Synced: true, CurrentHeight: uint64(tip.Height)}
-	if status := n.cfg.Status(); status != nil {
-		if status.Fetching.Height > target.Height {
-			target = status.Fetching
-		}
-		out.Synced = !n.isBehind(n.target(status))
-	}
-	if n.isListener() {
-		out.Synced = !n.cfg.Upstream.Status().IsBehind(tip.Height)
-	}
-	out.TargetHeight, out.TargetRound = uint64(target.Height), uint64(target.Round)
-	for _, p := range n.cfg.Peers() {
-		if p.Fetching {
-			out.Peers = append(out.Peers, p.ID.String())
-		}
-	}
+	out.Synced = !n.catchesUp()
 	if out.Synced {
 		return out, nil
 	}
-	if out.BlocksPerSecond = n.progress.rate(n.now()); out.BlocksPerSecond > 0 {
-		seconds := float64(target.Height-tip.Height) / out.BlocksPerSecond
-		out.Eta = durationpb.New(time.Duration(seconds * float64(time.Second)))
+	rate, eta := n.progress.pace(n.now(), target.Height)
+	if out.BlocksPerSecond = rate; eta > 0 {
+		out.Eta = durationpb.New(eta)
 	}
 	return out, nil
 }

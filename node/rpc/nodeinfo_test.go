@@ -203,19 +203,81 @@ func TestSyncStatus(t *testing.T) {
 	})
 }
 
+// A node that is behind tells of it every few seconds, and once when it is over.
+func TestCatchUpIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := start(t)
+		var told []CatchUp
+		f.server.cfg.OnCatchUp = func(c CatchUp) { told = append(told, c) }
+		ctx, cancel := context.WithCancel(t.Context())
+		ran := make(chan error, 1)
+		go func() { ran <- f.server.Run(ctx) }()
+		f.status.Store(&engine.Status{})
+		f.status.Load().Fetching = consensus.BlockInfo{Epoch: 1, Round: 220, Height: 210, ID: consensus.Hash{1}}
+		f.peers[1].Fetching = true
+		for range 100 { // ten each second
+			pass(100 * time.Millisecond)
+			f.commit()
+			synctest.Wait()
+		}
+		if n := len(told); n != 3 && n != 2 {
+			t.Fatalf("told %d times in ten seconds: %+v", n, told)
+		}
+		last := told[len(told)-1]
+		left := float64(210-last.Height) / 10
+		if last.Over || last.Target != 210 || last.BlocksPerSecond < 9.5 || last.BlocksPerSecond > 10.5 ||
+			last.ETA.Seconds() < left*0.9 || last.ETA.Seconds() > left*1.1 || len(last.Peers) != 1 {
+			t.Errorf("%+v", last)
+		}
+		f.status.Store(f.calm())
+		pass(2 * time.Second)
+		synctest.Wait()
+		before := len(told)
+		pass(time.Minute)
+		synctest.Wait()
+		if over := told[len(told)-1]; !over.Over || over.Blocks < 98 || over.Blocks > 100 || len(told) != before {
+			t.Errorf("at the end %+v, told %d times after it", over, len(told)-before)
+		}
+		f.status.Store(&engine.Status{})
+		f.status.Load().Fetching = consensus.BlockInfo{Epoch: 1, Round: 220, Height: 210, ID: consensus.Hash{1}}
+		pass(2 * time.Second) // for a moment
+		f.status.Store(f.calm())
+		pass(10 * time.Second)
+		synctest.Wait()
+		if len(told) != before {
+			t.Errorf("told of a moment: %+v", told[before:])
+		}
+		cancel()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestProgressForgets(t *testing.T) {
 	var p progress
 	now := time.Unix(1000, 0)
-	p.begin(now, 0)
-	if rate := p.rate(now); rate != 0 {
-		t.Errorf("rate %v of nothing", rate)
+	p.begin(now, 0, 2000)
+	if rate, eta := p.pace(now, 2000); rate != 0 || eta != 0 {
+		t.Errorf("rate %v of nothing, %v", rate, eta)
 	}
 	for h := consensus.Height(1); h <= 1000; h++ {
 		now = now.Add(100 * time.Millisecond)
-		p.committed(now, h)
+		p.committed(now, h, 2000+h/2)
 	}
-	if len(p.samples) != sampleCount || p.rate(now) < 9.5 || p.rate(now) > 10.5 {
-		t.Errorf("%d samples, rate %v", len(p.samples), p.rate(now))
+	rate, eta := p.pace(now, 2500)
+	if len(p.samples) != sampleCount || rate < 9.5 || rate > 10.5 {
+		t.Errorf("%d samples, rate %v", len(p.samples), rate)
+	}
+	if eta < 290*time.Second || eta > 310*time.Second { // 1,500 blocks, of which 5 a second are caught up with
+		t.Errorf("%v to go", eta)
+	}
+	for range 100 {
+		now = now.Add(100 * time.Millisecond)
+		p.committed(now, 1000, 2500)
+	}
+	if rate, eta := p.pace(now, 2600); rate != 0 || eta != 0 {
+		t.Errorf("it falls behind: rate %v, %v to go", rate, eta)
 	}
 }
 

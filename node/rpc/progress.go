@@ -11,6 +11,8 @@ const (
 	// sampleEvery and sampleCount: the rate of commits is that of the last ten seconds, in steps.
 	sampleEvery = 250 * time.Millisecond
 	sampleCount = 40
+	// longestETA is what a node says at most that catches up hardly faster than the chain grows.
+	longestETA = 30 * 24 * time.Hour
 )
 
 // progress remembers when commits happened. The zero value knows nothing. Safe for concurrent use.
@@ -24,19 +26,20 @@ type progress struct {
 type sample struct {
 	at     time.Time
 	height consensus.Height
+	target consensus.Height // the highest certified then
 }
 
-func (p *progress) begin(now time.Time, height consensus.Height) {
+func (p *progress) begin(now time.Time, height, target consensus.Height) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.newest = sample{now, height}
+	p.newest = sample{now, height, target}
 	p.samples = []sample{p.newest}
 }
 
-func (p *progress) committed(now time.Time, height consensus.Height) {
+func (p *progress) committed(now time.Time, height, target consensus.Height) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.last, p.newest = now, sample{now, height}
+	p.last, p.newest = now, sample{now, height, target}
 	if now.Sub(p.samples[len(p.samples)-1].at) < sampleEvery {
 		return
 	}
@@ -53,8 +56,9 @@ func (p *progress) lastCommit() time.Time {
 	return p.last
 }
 
-// rate returns the commits per second of about the last ten seconds; 0 when it is not known.
-func (p *progress) rate(now time.Time) float64 {
+// pace returns the commits per second of about the last ten seconds, 0 when it is not known, and how long it takes at that
+// rate until target is reached, which moves on meanwhile as it did lately; 0 when that is not known, or never.
+func (p *progress) pace(now time.Time, target consensus.Height) (rate float64, eta time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, oldest := range p.samples {
@@ -63,9 +67,18 @@ func (p *progress) rate(now time.Time) float64 {
 			continue
 		}
 		if age < sampleEvery {
-			return 0
+			break
 		}
-		return float64(p.newest.height-oldest.height) / age.Seconds()
+		rate = float64(p.newest.height-oldest.height) / age.Seconds()
+		closing := rate
+		if target > oldest.target {
+			closing -= float64(target-oldest.target) / age.Seconds()
+		}
+		if target > p.newest.height && closing > 0 {
+			seconds := min(float64(target-p.newest.height)/closing, longestETA.Seconds())
+			eta = time.Duration(seconds * float64(time.Second))
+		}
+		break
 	}
-	return 0
+	return rate, eta
 }

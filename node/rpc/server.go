@@ -64,6 +64,9 @@ type Config struct {
 	// OnInternal is told the cause of each INTERNAL error, which the client does not learn. It must not block, and may
 	// be called from many goroutines at once. Nil: nobody is told.
 	OnInternal func(method string, cause error)
+	// OnCatchUp is told how a node that is behind gets on, every few seconds, and once when it is over. It is called by Run
+	// and must not block. Nil: nobody is told.
+	OnCatchUp func(CatchUp)
 }
 
 // PeerStatus is how the node stands with one other validator.
@@ -144,6 +147,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.OnInternal == nil {
 		cfg.OnInternal = func(string, error) {}
 	}
+	if cfg.OnCatchUp == nil {
+		cfg.OnCatchUp = func(CatchUp) {}
+	}
 	if cfg.Faucet != nil {
 		cfg.Faucet = cfg.Faucet.withDefaults()
 		if cfg.Faucet.Amount > cfg.Faucet.Maximum {
@@ -198,21 +204,26 @@ func (s *Server) services() []published {
 	return out
 }
 
-// Run watches the commits until ctx ends, for the times and rates that GetStatus and GetSyncStatus tell. Everything
-// else works without it. It returns nil.
+// Run watches the commits until ctx ends, for the times and rates that GetStatus and GetSyncStatus tell, and for
+// Config.OnCatchUp. Everything else works without it. It returns nil.
 func (s *Server) Run(ctx context.Context) error {
 	height := s.store.Tip().Height
-	s.progress.begin(s.now(), height)
+	s.progress.begin(s.now(), height, s.highest().Height)
+	var behind catchUp
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	for {
 		changed := s.store.Changed()
 		if tip := s.store.Tip().Height; tip > height {
 			height = tip
-			s.progress.committed(s.now(), height)
+			s.progress.committed(s.now(), height, s.highest().Height)
 		}
+		s.follow(&behind)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
+		case <-look.C:
 		}
 	}
 }
