@@ -32,9 +32,9 @@ const (
 // A listener behind three upstreams, which are killed and started again in turn, serves many readers that hang up at
 // random: every block once, in order. The validators do not notice.
 func TestListenerServesReaders(t *testing.T) {
-	count := quickReaders
+	count, bound := quickReaders, 3*patience
 	if long() {
-		count = longReaders
+		count, bound = longReaders, 10*patience
 	}
 	n := newTestnetWith(newBed(t), upstreams+1)
 	n.startAll()
@@ -53,7 +53,7 @@ func TestListenerServesReaders(t *testing.T) {
 	load.awaitMore(20)
 	before := n.rate(measuring)
 
-	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), bound)
 	defer cancel()
 	readers := n.startReaders(ctx, count, served)
 	begin, from := time.Now(), n.members[0].status().Height

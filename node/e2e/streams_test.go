@@ -78,7 +78,7 @@ func (r *reader) open(ctx context.Context, base string, events bool) (io.ReadClo
 		return nil, errHungUp
 	}
 	r.connects++
-	if answer.StatusCode == http.StatusServiceUnavailable {
+	if answer.StatusCode == http.StatusServiceUnavailable || ctx.Err() != nil {
 		answer.Body.Close()
 		return nil, errHungUp
 	}

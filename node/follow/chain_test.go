@@ -166,6 +166,23 @@ func TestConflictIsProven(t *testing.T) {
 	}
 }
 
+// A certificate proves the very block that it names, and none other of its height, whoever signed that.
+func TestCertificateOfAnotherBlockProvesNothing(t *testing.T) {
+	w := newWorld(t, "another", consensus.TwoChain)
+	first, other := w.child(w.root(), 1, nil, counter.Tx("a", 0)), w.child(w.root(), 1, nil, counter.Tx("b", 0))
+	second := w.child(first, 1, nil)
+	second.qc = w.certify(consensus.VoteData{Block: second.info, Parent: other.info, Commit: other.info})
+	third := w.child(second, 2, nil)
+	far := w.grow(third, 4, "far")[3].proof.Encode()
+	var batch []follow.Canonical
+	for _, l := range []*link{first, second, third} {
+		batch = append(batch, follow.Canonical{Block: l.block.Encode(), Certificate: l.qc.Encode(), Proof: far})
+	}
+	if got, err := follow.NewChecker(w.verifier, w.root().info).Take(batch...); len(got) > 0 || err != nil {
+		t.Errorf("%d are proven, %v", len(got), err)
+	}
+}
+
 // Blocks that no certificate commits are not kept without end.
 func TestUnprovenBlocksAreBounded(t *testing.T) {
 	w := newWorld(t, "unproven", consensus.TwoChain)

@@ -2,11 +2,11 @@ package follow
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/cairnchain/cairn/app"
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/core"
+	"github.com/cairnchain/cairn/consensus/engine"
 	"github.com/cairnchain/cairn/storage"
 )
 
@@ -54,24 +54,14 @@ type executed struct {
 func (e *executor) run(p proven) (executed, error) {
 	b := p.block
 	if signed := b.QC.Block(); signed != e.head {
-		return executed{}, divergence(e.head, signed)
+		return executed{}, &core.Divergence{Ours: e.head, Certified: signed, Certificate: b.QC}
 	}
 	for len(e.layers) > 0 && e.layers[0].height <= e.tip().Height {
 		e.layers = e.layers[1:]
 	}
-	txs := make([]app.Tx, len(b.Payload))
-	for i, tx := range b.Payload {
-		txs[i] = tx
-	}
-	result, err := e.app.Execute(forked{e.layers, e.base}, app.Block{
-		Header:       app.Header{Height: b.Height, Timestamp: b.Timestamp, Proposer: b.Proposer},
-		Transactions: txs,
-	})
-	if errors.Is(err, app.ErrInvalidBlock) {
-		return executed{}, fmt.Errorf("%w: block %v (height %d) is committed, and invalid here: %w", core.ErrDivergence, b, b.Height, err)
-	}
+	result, err := engine.Run(e.app, forked{e.layers, e.base}, b)
 	if err != nil {
-		return executed{}, fmt.Errorf("execution of block %v (height %d) failed on this node: %w", b, b.Height, err)
+		return executed{}, e.failure(p, err)
 	}
 	info := consensus.BlockInfo{
 		Epoch: b.Epoch, Round: b.Round, ID: b.ID(), Height: b.Height, Timestamp: b.Timestamp,
@@ -79,10 +69,11 @@ func (e *executor) run(p proven) (executed, error) {
 	}
 	history := e.history.Append(info.Leaf())
 	info.HistoryRoot = history.Root()
-	for _, signed := range []consensus.BlockInfo{p.qc.Block(), p.proof.Commit()} {
-		if signed.Height == info.Height && signed != info {
-			return executed{}, divergence(info, signed)
-		}
+	if signed := p.qc.Block(); signed.Height == info.Height && signed != info {
+		return executed{}, &core.Divergence{Block: b, Ours: info, Certified: signed, Certificate: p.qc}
+	}
+	if signed := p.proof.Commit(); signed.Height == info.Height && signed != info {
+		return executed{}, &core.Divergence{Block: b, Ours: info, Certified: signed, Certificate: p.proof}
 	}
 	e.head, e.history = info, history
 	changes := make(map[string][]byte, len(result.Changes))
@@ -95,6 +86,16 @@ func (e *executor) run(p proven) (executed, error) {
 	}, result.Sequences}, nil
 }
 
-func divergence(ours, signed consensus.BlockInfo) error {
-	return fmt.Errorf("%w: block %v: ours %+v, certified %+v", core.ErrDivergence, ours, ours, signed)
+// failure is how a block ends the node that the application does not execute: what it read is not kept.
+func (e *executor) failure(p proven, err error) error {
+	b := p.block
+	if errors.Is(err, app.ErrInvalidBlock) {
+		signed := consensus.BlockInfo{Epoch: b.Epoch, Round: b.Round, ID: b.ID(), Height: b.Height, Timestamp: b.Timestamp}
+		return &core.Divergence{Block: b, Certified: signed, Certificate: p.proof, Reason: err.Error()}
+	}
+	failure := &engine.ExecutionFailure{Execution: engine.Execution{Block: b, Parent: e.head, Truncated: true}, Err: err}
+	if panicked := (*engine.PanicError)(nil); errors.As(err, &panicked) {
+		failure.Stack = panicked.Stack
+	}
+	return failure
 }

@@ -66,3 +66,6 @@ func (p Plan) HasOther(than int, now time.Time) bool { return p.plan.hasOther(th
 
 // SetForwardOrder says whom the Follower follows, for tests of Call.
 func (f *Follower) SetForwardOrder(following int) { f.setFollowing(following) }
+
+// ReadQC is readQC.
+var ReadQC = readQC

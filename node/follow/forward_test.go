@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,12 +36,15 @@ func TestCallGoesOn(t *testing.T) {
 	}
 	defer f.Close()
 	f.SetForwardOrder(1)
+	var mu sync.Mutex
 	var asked []int
 	answer := func(i int, f func(string) error) {
 		fakes[i].mu.Lock()
 		defer fakes[i].mu.Unlock()
 		fakes[i].answer = func(method string) error {
+			mu.Lock()
 			asked = append(asked, i)
+			mu.Unlock()
 			return f(method)
 		}
 	}
@@ -56,12 +60,17 @@ func TestCallGoesOn(t *testing.T) {
 		<-t.Context().Done()
 		return t.Context().Err()
 	}
-	call := func() error {
+	call := func() ([]int, error) {
+		mu.Lock()
 		asked = nil
-		return f.Call(t.Context(), 300*time.Millisecond, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		mu.Unlock()
+		err := f.Call(t.Context(), 300*time.Millisecond, func(ctx context.Context, conn grpc.ClientConnInterface) error {
 			_, err := cairnv1.NewBlockServiceClient(conn).GetBlock(ctx, &cairnv1.GetBlockRequest{Selector: &cairnv1.GetBlockRequest_Height{Height: 77}})
 			return err
 		})
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(asked), err
 	}
 	for _, c := range []struct {
 		name    string
@@ -78,9 +87,9 @@ func TestCallGoesOn(t *testing.T) {
 		for i, a := range c.answers {
 			answer(i, a)
 		}
-		err := call()
-		if !slices.Equal(asked, c.want) {
-			t.Errorf("%s: asked %v, want %v", c.name, asked, c.want)
+		got, err := call()
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: asked %v, want %v", c.name, got, c.want)
 		}
 		if c.reason == cairnv1.ErrorReason_UNSPECIFIED {
 			if !errors.Is(err, follow.ErrUnreachable) {
