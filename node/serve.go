@@ -68,6 +68,7 @@ func (n *Node) openRPC() error {
 	s := n.opts.Settings.RPC
 	cfg := rpc.Config{
 		Store: n.store, Pool: n.pool, Ledger: n.ledger, Genesis: n.genesis, Status: n.Status, Upstream: n.upstream(),
+		DiskLow: n.disk.reason,
 		Name: n.Name(), Version: ThisBuild().Version, Self: n.self, Faucet: faucet,
 		Limits: rpc.Limits{
 			MaxRequest: max(rpc.DefaultMaxRequest, int(n.opts.Settings.REST.MaxBody)),
@@ -147,7 +148,7 @@ func (n *Node) Run(ctx context.Context) error {
 		return errors.Join(err, n.Close())
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	parts := []func(context.Context) error{n.services.Run, n.collect, n.awaitReady, n.stopServers}
+	parts := []func(context.Context) error{n.services.Run, n.collect, n.awaitReady, n.watchDisk, n.stopServers}
 	if n.IsListener() {
 		parts = append(parts, n.runFollower)
 	} else {

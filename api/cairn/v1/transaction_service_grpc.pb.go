@@ -50,7 +50,7 @@ type TransactionServiceClient interface {
 	// the time after which it may be posted again.
 	//
 	// Errors: INVALID_ARGUMENT (MALFORMED_REQUEST, for no transaction or more than `Limits.max_submission_transactions`),
-	// UNAVAILABLE (SHUTTING_DOWN).
+	// UNAVAILABLE (SHUTTING_DOWN, DISK_LOW).
 	SubmitTransactions(ctx context.Context, in *SubmitTransactionsRequest, opts ...grpc.CallOption) (*SubmitTransactionsResponse, error)
 	// Submits transactions as they come, over gRPC only: requests of one or several transactions one way, their outcomes in
 	// the same order the other way.
@@ -180,7 +180,7 @@ type TransactionServiceServer interface {
 	// the time after which it may be posted again.
 	//
 	// Errors: INVALID_ARGUMENT (MALFORMED_REQUEST, for no transaction or more than `Limits.max_submission_transactions`),
-	// UNAVAILABLE (SHUTTING_DOWN).
+	// UNAVAILABLE (SHUTTING_DOWN, DISK_LOW).
 	SubmitTransactions(context.Context, *SubmitTransactionsRequest) (*SubmitTransactionsResponse, error)
 	// Submits transactions as they come, over gRPC only: requests of one or several transactions one way, their outcomes in
 	// the same order the other way.
