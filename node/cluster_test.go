@@ -35,6 +35,8 @@ type clusterMember struct {
 	address string  // of its peers' listener; the same after a restart
 	app     app.App // its own; nil: the cluster's
 	retry   bool    // --retry-height
+	log     io.Writer // nil: nobody reads it
+	space   func(dir string) (int64, error)
 	node    *Node
 	stop    context.CancelFunc
 	done    chan error
@@ -68,6 +70,15 @@ func clusterOf(t *testing.T, network *Network) *cluster {
 // start starts all members together, so that each knows where the others listen.
 func (c *cluster) start() {
 	c.t.Helper()
+	c.launch()
+	for _, m := range c.members {
+		m.awaitReady()
+	}
+}
+
+// launch is start without waiting.
+func (c *cluster) launch() {
+	c.t.Helper()
 	listeners := make([]net.Listener, len(c.members))
 	for i, m := range c.members {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -78,9 +89,6 @@ func (c *cluster) start() {
 	}
 	for i, m := range c.members {
 		m.start(listeners[i])
-	}
-	for _, m := range c.members {
-		m.awaitReady()
 	}
 }
 
@@ -126,9 +134,13 @@ func (m *clusterMember) options(listener net.Listener) Options {
 	if own == nil {
 		own = m.c.app
 	}
+	log := m.log
+	if log == nil {
+		log = io.Discard
+	}
 	return Options{
 		Home: m.home, Settings: m.settings(), App: own, PeerListener: listener, RetryHeight: m.retry,
-		Received: m.c.record, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Received: m.c.record, Logger: slog.New(slog.NewTextHandler(log, nil)), freeBytes: m.space,
 	}
 }
 
@@ -147,12 +159,18 @@ func (m *clusterMember) halt() {
 
 func (m *clusterMember) restart() {
 	m.c.t.Helper()
+	m.relaunch()
+	m.awaitReady()
+}
+
+// relaunch is restart without waiting.
+func (m *clusterMember) relaunch() {
+	m.c.t.Helper()
 	listener, err := net.Listen("tcp", m.address)
 	if err != nil {
 		m.c.t.Fatal(err)
 	}
 	m.start(listener)
-	m.awaitReady()
 }
 
 func (m *clusterMember) awaitReady() {

@@ -41,7 +41,7 @@ func (e *CorruptError) Error() string { return fmt.Sprintf("%v: at %s: %v", ErrC
 func (e *CorruptError) Unwrap() []error { return []error{ErrCorrupt, e.Err} }
 
 // howToReplace ends every error by which a store is refused at start.
-const howToReplace = "nothing was changed. Run cairn repair with the same --home: it works on a copy and checks all of it. Or move " +
+const howToReplace = "run cairn repair with the same --home: it works on a copy and checks all of it. Or move " +
 	"this folder away (never the key files, never safety.a and safety.b) and start again: the node fetches the chain from its peers"
 
 // unusable makes an ErrFolder of what the operating system says against a path, where that is not a matter of the
