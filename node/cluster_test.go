@@ -21,9 +21,10 @@ type cluster struct {
 	t       *testing.T
 	network *Network
 	members []*clusterMember
-	otlp    string  // telemetry.otlp of all members
-	pprof   bool    // telemetry.profiling of all members
-	app     app.App // of all members; nil: the ledger
+	otlp    string        // telemetry.otlp of all members
+	pprof   bool          // telemetry.profiling of all members
+	app     app.App       // of all members; nil: the ledger
+	idle    time.Duration // consensus.idle-block-interval of all members; 0: the default
 
 	mu     sync.Mutex
 	signed map[string]string // everything validators sent each other: validator, kind, round -> content
@@ -99,6 +100,9 @@ func (m *clusterMember) settings() Settings {
 	}
 	s.RPC.Address, s.REST.Address, s.Metrics.Address, s.Peer.Address = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", m.address
 	s.Telemetry.OTLP, s.Telemetry.Profiling = m.c.otlp, m.c.pprof
+	if m.c.idle > 0 {
+		s.Consensus.IdleBlockInterval = m.c.idle
+	}
 	for i := range s.Peers {
 		for j, home := range m.c.network.Homes() {
 			key, err := home.ValidatorKey(keys.Passphrase{})

@@ -198,7 +198,7 @@ func TestDamagedHomesRefuse(t *testing.T) {
 // TestFlippedBits flips a bit at many places of every file of a database, and cuts it there: the node does not start, or
 // answers are refused, or they are those of before; an earlier height only where a journal is damaged.
 func TestFlippedBits(t *testing.T) {
-	const places = 12
+	const places = 8
 	source := settled(t).network.Homes()[0]
 	right, tip := answersOf(t, copyHome(t, source, filepath.Join(t.TempDir(), "home"))) // opening it moves the journal
 	tally := map[string]int{}

@@ -36,9 +36,9 @@ func reservedFiles(validators int) int {
 	return storage.OpenTables + otherFiles + peer.MaxConnections(validators)
 }
 
-// shareFiles shares out limit file descriptors of which are in use already used.
-func shareFiles(limit uint64, used, validators int) (fileBudget, error) {
-	reserved := uint64(used + reservedFiles(validators))
+// shareFiles shares out limit file descriptors.
+func shareFiles(limit uint64, validators int) (fileBudget, error) {
+	reserved := uint64(reservedFiles(validators))
 	if least := reserved + publicListeners*minConnections; limit < least {
 		return fileBudget{}, fmt.Errorf("%w: this process may open %d files and needs at least %d; raise the limit by ulimit -n %d, "+
 			"or by LimitNOFILE=%d in its systemd unit", ErrFewFiles, limit, least, 2*least, 2*least)
@@ -59,6 +59,6 @@ func (n *Node) countFiles() error {
 		}
 	}
 	var err error
-	n.files, err = shareFiles(limit.Cur, 0, n.genesis.Validators.Len()-1)
+	n.files, err = shareFiles(limit.Cur, n.genesis.Validators.Len()-1)
 	return err
 }
