@@ -45,9 +45,11 @@ func (e *DivergedError) Error() string {
 //
 // Errors: ErrWrongChain, when the source is of another chain; *DivergedError; ErrFailed, and those of the target's device.
 func (p Replay) Run(from Reader, into KV) (*Store, Replayed, error) {
-	if stored, ok, err := load(from, metaKey(metaGenesis), decodeHash); err == nil && ok && stored != p.Genesis.Chain.Hash() {
+	stored, err := need(from, metaKey(metaGenesis), decodeHash)
+	if err == nil && stored != p.Genesis.Chain.Hash() {
 		return nil, Replayed{}, fmt.Errorf("%w: the database is of genesis %v, the genesis document of %v", ErrWrongChain, stored, p.Genesis.Chain.Hash())
 	}
+	unknown := err // whose chain it is: no matter when there are blocks that prove it
 	s, err := Open(unsynced{into}, p.Genesis)
 	if err != nil {
 		return nil, Replayed{}, err
@@ -71,7 +73,9 @@ func (p Replay) Run(from Reader, into KV) (*Store, Replayed, error) {
 	if errors.Is(done.Stopped, errEndOfChain) {
 		done.Stopped = nil
 	}
-	done.Tip = s.Tip()
+	if done.Tip = s.Tip(); done.Tip.Height == 0 && done.Stopped == nil {
+		done.Stopped = unknown
+	}
 	if err := errors.Join(p.keepUncommitted(from, s, &done), p.keepEvidence(from, s, &done)); err != nil {
 		return nil, done, errors.Join(err, s.Close())
 	}
