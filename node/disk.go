@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -35,6 +36,8 @@ type watched struct {
 	path string
 	info os.FileInfo
 }
+
+var errReplaced = errors.New("another one is in its place")
 
 // openDisk looks at the disk for the first time: a node that starts on a disk that is nearly full signs nothing but what it
 // signed before.
@@ -80,8 +83,11 @@ func (d *disk) look() error {
 	least := int64(-1)
 	for _, f := range d.folders {
 		now, err := os.Stat(f.path)
-		if err != nil || !os.SameFile(now, f.info) {
-			return fmt.Errorf("%w: %s was removed, moved or unmounted while the node ran; put it back as it was and start again (%v)",
+		if err == nil && !os.SameFile(now, f.info) {
+			err = errReplaced
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %s was removed, moved or unmounted while the node ran; put it back as it was and start again: %w",
 				storage.ErrFailed, f.path, err)
 		}
 		if !now.IsDir() {

@@ -44,9 +44,9 @@ type RepairReport struct {
 
 // Repairing is how Repair runs. The zero value is the usual way.
 type Repairing struct {
-	App      app.App                   // nil: the ledger
-	Progress func(consensus.BlockInfo) // told of each block that is proved and executed; may be nil
-	reached  func(step string)         // tests cut a repair short here, by a panic
+	App      app.App             // nil: the ledger
+	Progress func(height uint64) // told of each height that is proved and executed; may be nil
+	reached  func(step string)   // tests cut a repair short here, by a panic
 }
 
 // Repair checks all of a home's database and, when anything in it is not as it should be, puts one in its place that holds
@@ -70,6 +70,9 @@ func Repair(h Home, opts Repairing) (RepairReport, error) {
 		return RepairReport{}, err
 	}
 	defer release() //nolint:errcheck // the end of the process gives it up as well
+	if opts.Progress == nil {
+		opts.Progress = func(uint64) {}
+	}
 	if opts.reached == nil {
 		opts.reached = func(string) {}
 	}
@@ -145,8 +148,7 @@ func (r repair) finish() (RepairReport, error) {
 	if err != nil {
 		return RepairReport{}, err
 	}
-	defer kv.Close()
-	return RepairReport{Outcome: RepairFinished, Height: s.Tip().Height}, r.clear()
+	return RepairReport{Outcome: RepairFinished, Height: s.Tip().Height}, errors.Join(kv.Close(), r.clear())
 }
 
 func (r repair) clear() error {
@@ -168,7 +170,7 @@ func (r repair) examine() (RepairReport, error) {
 	if err != nil {
 		return RepairReport{}, r.hopeless(err)
 	}
-	defer source.Close()
+	defer source.Close() //nolint:errcheck // of a copy that is removed
 	report, err := r.replay(source)
 	if err != nil {
 		return RepairReport{}, err
@@ -178,7 +180,7 @@ func (r repair) examine() (RepairReport, error) {
 	if err != nil {
 		return RepairReport{}, err
 	}
-	defer made.Close()
+	defer made.Close() //nolint:errcheck // it was only read
 	switch {
 	case s.Tip().Height != report.Height:
 		return RepairReport{}, fmt.Errorf("%w: what was made ends at %v, not at %d", storage.ErrCorrupt, s.Tip(), report.Height)
@@ -236,7 +238,7 @@ func (r repair) replay(source storage.Reader) (RepairReport, error) {
 		return RepairReport{}, err
 	}
 	s, done, err := storage.Replay{
-		Genesis: g, App: application, Progress: r.Progress,
+		Genesis: g, App: application, Progress: func(info consensus.BlockInfo) { r.Progress(uint64(info.Height)) },
 		Verifier: &consensus.Verifier{
 			Domain: r.genesis.Domain(), Set: r.genesis.Validators, Genesis: info, Scheme: signature.NewEd25519(),
 		},

@@ -54,7 +54,7 @@ func TestRepair(t *testing.T) {
 			c.damage(t, home, "")
 			before, safe := contentOf(t, home), safetyOf(t, home)
 			heights := 0
-			report, err := Repair(home, Repairing{Progress: func(consensus.BlockInfo) { heights++ }})
+			report, err := Repair(home, Repairing{Progress: func(uint64) { heights++ }})
 			if err != nil {
 				t.Fatal(err)
 			}

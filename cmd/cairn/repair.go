@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/node"
 )
 
@@ -43,12 +42,12 @@ is not touched. Interrupted at any point, it can be run again.`,
 }
 
 // repairProgress says every now and then which height is proved.
-func (c *cli) repairProgress() func(consensus.BlockInfo) {
+func (c *cli) repairProgress() func(uint64) {
 	next := time.Now().Add(progressInterval)
-	return func(info consensus.BlockInfo) {
+	return func(height uint64) {
 		if now := time.Now(); now.After(next) {
 			next = now.Add(progressInterval)
-			_, _ = fmt.Fprintf(c.errOut, "proved and executed up to height %d\n", info.Height)
+			_, _ = fmt.Fprintf(c.errOut, "proved and executed up to height %d\n", height)
 		}
 	}
 }
