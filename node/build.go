@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/cairnchain/cairn/app"
@@ -46,6 +47,10 @@ func (n *Node) openFolder() error {
 	release, err := storage.LockFolder(string(n.opts.Home))
 	if err != nil {
 		return err
+	}
+	if owner, ok := ownerOf(string(n.opts.Home)); ok && owner.uid != os.Geteuid() {
+		n.log.Warn("the home belongs to another user, who may not be able to use the files that this process makes",
+			"home", string(n.opts.Home), "owner", owner.uid, "user", os.Geteuid())
 	}
 	n.onClose(release)
 	return nil
@@ -216,7 +221,7 @@ func (n *Node) openEngine() error {
 		Store: n.store, App: n.app, Pool: n.pool, Observer: observer,
 	})
 	if err != nil {
-		return err
+		return advised(err)
 	}
 	return n.telemetry.RegisterEngine(n.engine.Status)
 }

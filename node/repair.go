@@ -304,6 +304,9 @@ func (r repair) hopeless(cause error) error {
 func (r repair) swap() (kept string, err error) {
 	f := r.folders
 	kept = f.kept()
+	if err := errors.Join(sameOwner(f.made, f.data), storage.SyncAll(f.made)); err != nil {
+		return "", err
+	}
 	for _, step := range []struct{ name, from, to string }{
 		{"complete", f.made, f.repaired}, {"moved", f.data, kept}, {"swapped", f.repaired, f.data},
 	} {

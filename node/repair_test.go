@@ -192,3 +192,31 @@ func TestRepairedNodeVotes(t *testing.T) {
 	receipt := c.members[1].transfer(c.wallet("alice"), c.wallet("bob"), 1)
 	c.checkEqual(receipt.GetHeight(), c.wallet("bob").Address())
 }
+
+// TestRepairKeepsTheOwner: root repairs the database of another user, who can use it then.
+func TestRepairKeepsTheOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("NOT RUN: it needs root")
+		return
+	}
+	const user, group = 4321, 8765
+	home := settled(t).network.Homes()[0]
+	inFiles("data", "CURRENT*", gone)(t, home, "")
+	for _, path := range append(mustGlob(t, home.path("data/*")), home.DataDir()) {
+		if err := os.Chown(path, user, group); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if report, err := Repair(home, Repairing{}); err != nil || report.Outcome != DatabaseRepaired {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	paths := append(mustGlob(t, home.path("data/*")), home.DataDir())
+	for _, path := range paths {
+		if got, ok := ownerOf(path); !ok || got != (owner{user, group}) {
+			t.Errorf("%s belongs to %+v", path, got)
+		}
+	}
+	if len(paths) < 4 {
+		t.Errorf("only %v", paths)
+	}
+}

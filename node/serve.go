@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/cairnchain/cairn/mempool"
 	"github.com/cairnchain/cairn/node/keys"
 	"github.com/cairnchain/cairn/node/rpc"
+	"github.com/cairnchain/cairn/storage"
 )
 
 const (
@@ -168,7 +170,15 @@ func (n *Node) Run(ctx context.Context) error {
 	if late := n.telemetry.Shutdown(flush); late != nil {
 		n.log.Warn("some spans and log lines of the last moments are lost", "error", late)
 	}
-	return errors.Join(err, n.Close())
+	return errors.Join(advised(err), n.Close())
+}
+
+// advised adds to the error of a database that turned out to be damaged what to do about it.
+func advised(err error) error {
+	if errors.Is(err, storage.ErrCorrupt) {
+		return fmt.Errorf("%w; run cairn repair with the same --home: it works on a copy and checks all of it", err)
+	}
+	return err
 }
 
 // served drops the errors by which a server says that it was stopped, be it before it began.
