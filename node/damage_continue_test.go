@@ -80,6 +80,8 @@ func TestDamagedNodeComesBack(t *testing.T) {
 		}
 		transfers(1)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if len(c.signed) < 100 {
 		t.Errorf("only %d signatures were compared", len(c.signed))
 	}
