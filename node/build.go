@@ -85,11 +85,7 @@ func (n *Node) openStorage() error {
 		return errors.Join(err, kv.Close())
 	}
 	n.onClose(n.store.Close)
-	if what := n.store.Lost(n.safety.State()); what != "" {
-		n.log.Warn("the database has lost what was durable in it, as the safety record proves; the node fetches it from its peers and "+
-			"signs nothing twice, but watch this disk, unless the database was removed or restored on purpose",
-			"lost", what, "height", n.store.Tip().Height, "last_voted_round", n.safety.State().LastVoted)
-	}
+	n.tellLoss()
 	s := n.opts.Settings.Mempool
 	n.pool = mempool.New(mempool.Config{
 		Limits: mempool.Limits{
@@ -99,6 +95,18 @@ func (n *Node) openStorage() error {
 		App: n.app, State: n.store.State, Now: time.Now, BlockTime: n.store.Tip().Timestamp,
 	})
 	return nil
+}
+
+// tellLoss says what the safety record proves to be gone from the database.
+func (n *Node) tellLoss() {
+	if n.IsListener() {
+		return
+	}
+	if what := n.store.Lost(n.safety.State()); what != "" {
+		n.log.Warn("the database has lost what was durable in it, as the safety record proves; the node fetches it from its peers and "+
+			"signs nothing twice, but watch this disk, unless the database was removed or restored on purpose",
+			"lost", what, "height", n.store.Tip().Height, "last_voted_round", n.safety.State().LastVoted)
+	}
 }
 
 // openSafety opens the safety record, which a listener has none of: it signs nothing.

@@ -33,9 +33,9 @@ type cluster struct {
 type clusterMember struct {
 	c       *cluster
 	home    Home
-	address string  // of its peers' listener; the same after a restart
-	app     app.App // its own; nil: the cluster's
-	retry   bool    // --retry-height
+	address string    // of its peers' listener; the same after a restart
+	app     app.App   // its own; nil: the cluster's
+	retry   bool      // --retry-height
 	log     io.Writer // nil: nobody reads it
 	space   func(dir string) (int64, error)
 	node    *Node

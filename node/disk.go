@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,9 @@ type disk struct {
 	folders []watched
 	free    func(dir string) (int64, error)
 
+	mu       sync.Mutex
+	room     chan struct{} // closed when there is room again; nil while there is
+	ended    chan struct{} // closed when nobody looks any more
 	low      atomic.Bool
 	least    atomic.Int64 // free bytes when last looked at, of the file system that has fewest
 	crossing func(low bool, free int64)
@@ -43,13 +47,17 @@ var errReplaced = errors.New("another one is in its place")
 // signed before.
 func (n *Node) openDisk() error {
 	h := n.opts.Home
-	n.disk = &disk{reserve: int64(n.opts.Settings.Storage.Reserve), free: n.opts.freeBytes, crossing: n.diskCrossed}
+	n.disk = &disk{
+		reserve: int64(n.opts.Settings.Storage.Reserve), free: n.opts.freeBytes, crossing: n.diskCrossed, ended: make(chan struct{}),
+	}
 	if n.disk.free == nil {
 		n.disk.free = storage.FreeBytes
 	}
-	for _, path := range []string{
-		h.DataDir(), h.SafetyDir(), filepath.Join(h.SafetyDir(), storage.SafetyFileA), filepath.Join(h.SafetyDir(), storage.SafetyFileB),
-	} {
+	paths := []string{h.DataDir()}
+	if !n.IsListener() {
+		paths = append(paths, h.SafetyDir(), filepath.Join(h.SafetyDir(), storage.SafetyFileA), filepath.Join(h.SafetyDir(), storage.SafetyFileB))
+	}
+	for _, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil {
 			return err
@@ -64,6 +72,7 @@ func (n *Node) openDisk() error {
 
 // watchDisk looks at the disk until ctx ends. The error is storage.ErrFailed: a folder is not what it was.
 func (n *Node) watchDisk(ctx context.Context) error {
+	defer close(n.disk.ended)
 	tick := time.NewTicker(diskInterval)
 	defer tick.Stop()
 	for {
@@ -105,12 +114,38 @@ func (d *disk) look() error {
 	switch low := d.low.Load(); {
 	case !low && least < d.reserve:
 		d.low.Store(true)
+		d.setRoom(make(chan struct{}))
 		d.crossing(true, least)
 	case low && least >= d.reserve+d.reserve/reserveSlack:
 		d.low.Store(false)
+		d.setRoom(nil)
 		d.crossing(false, least)
 	}
 	return nil
+}
+
+// setRoom notes that the disk became low, or tells those who wait that it is not any more.
+func (d *disk) setRoom(room chan struct{}) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.room != nil {
+		close(d.room)
+	}
+	d.room = room
+}
+
+// awaitRoom returns when the disk has room, or the node ends.
+func (d *disk) awaitRoom() {
+	d.mu.Lock()
+	room := d.room
+	d.mu.Unlock()
+	if room == nil {
+		return
+	}
+	select {
+	case <-room:
+	case <-d.ended:
+	}
 }
 
 // reason says why the node takes no part and no transactions, "" when the disk has room.
@@ -125,7 +160,8 @@ func (d *disk) reason() string {
 // megabytes rounds to what a person wants to read.
 func megabytes(n int64) string { return fmt.Sprintf("%.1fMiB", float64(n)/(1<<20)) }
 
-// diskCrossed holds the engine while the disk is low. What was decided before is still committed, and reads go on.
+// diskCrossed holds the engine while the disk is low. What was decided before is still committed, and reads go on. A
+// listener has no engine: it waits after the block at hand (followed).
 func (n *Node) diskCrossed(low bool, free int64) {
 	if !low {
 		n.log.Info("the disk has room again; the node goes on", "free", megabytes(free))

@@ -71,7 +71,7 @@ func (n *Node) openRPC() error {
 	cfg := rpc.Config{
 		Store: n.store, Pool: n.pool, Ledger: n.ledger, Genesis: n.genesis, Status: n.Status, Upstream: n.upstream(),
 		DiskLow: n.disk.reason,
-		Name: n.Name(), Version: ThisBuild().Version, Self: n.self, Faucet: faucet,
+		Name:    n.Name(), Version: ThisBuild().Version, Self: n.self, Faucet: faucet,
 		Limits: rpc.Limits{
 			MaxRequest: max(rpc.DefaultMaxRequest, int(n.opts.Settings.REST.MaxBody)),
 			Streams:    s.MaxStreams, StreamsPerAddress: s.StreamsPerAddress, RequestTimeout: s.RequestTimeout,

@@ -49,13 +49,13 @@ var (
 	exitKey      = exit{21, "a key file is refused: readable by others, damaged, or its passphrase is missing or wrong", ""}
 	exitDisk     = exit{22, "start: the disk is full, read-only or failing; also of a node that ran",
 		"nothing has to be repaired. Make the disk writable, or free space on it (df -h, dmesg), and start the node again"}
-	exitTwice    = exit{23, "start: this validator's key signs elsewhere too, or its safety record is an old copy",
+	exitTwice = exit{23, "start: this validator's key signs elsewhere too, or its safety record is an old copy",
 		"do not start it again before you know where the other one is: see the runbook, \"Two nodes have one key\""}
 	exitLoop   = exit{24, "start: the node ended again and again at one height", ""}
 	exitPoison = exit{25, "start: a block cannot be executed here, its certified result differs from ours, or consensus halted",
 		"the other validators go on if only this one is affected: see the runbook, \"A block cannot be executed\""}
 	exitDistrust = exit{27, "start: a listener's chain does not contain its trusted checkpoint, or upstreams hold proofs of two chains", ""}
-	exitFiles = exit{26, "start: too few file descriptors", ""}
+	exitFiles    = exit{26, "start: too few file descriptors", ""}
 )
 
 var exits = []exit{
