@@ -98,7 +98,8 @@ func settled(t *testing.T) *cluster {
 	for range 2 {
 		c.start()
 		for i := range 6 {
-			c.members[i%4].transfer(c.wallet("alice"), c.wallet("bob"), 10)
+			receipt := c.members[i%4].transfer(c.wallet("alice"), c.wallet("bob"), 10)
+			c.checkEqual(receipt.GetHeight(), c.wallet("bob").Address())
 		}
 		for _, m := range c.members {
 			m.halt()
