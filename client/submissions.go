@@ -50,7 +50,7 @@ func codeOf(reason cairnv1.ErrorReason_Value) codes.Code {
 	case cairnv1.ErrorReason_MEMPOOL_FULL, cairnv1.ErrorReason_ACCOUNT_LIMIT, cairnv1.ErrorReason_RATE_LIMITED:
 		return codes.ResourceExhausted
 	case cairnv1.ErrorReason_SHUTTING_DOWN, cairnv1.ErrorReason_NODE_UNREACHABLE,
-		cairnv1.ErrorReason_NODE_BEHIND:
+		cairnv1.ErrorReason_NODE_BEHIND, cairnv1.ErrorReason_DISK_LOW:
 		return codes.Unavailable
 	case cairnv1.ErrorReason_INTERNAL:
 		return codes.Internal

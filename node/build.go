@@ -3,8 +3,10 @@ package node
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
+	"github.com/cairnchain/cairn/app"
 	"github.com/cairnchain/cairn/app/ledger"
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/core"
@@ -46,6 +48,10 @@ func (n *Node) openFolder() error {
 	if err != nil {
 		return err
 	}
+	if owner, ok := ownerOf(string(n.opts.Home)); ok && owner.uid != os.Geteuid() {
+		n.log.Warn("the home belongs to another user, who may not be able to use the files that this process makes",
+			"home", string(n.opts.Home), "owner", owner.uid, "user", os.Geteuid())
+	}
 	n.onClose(release)
 	return nil
 }
@@ -53,30 +59,33 @@ func (n *Node) openFolder() error {
 // openStorage opens the application, the safety record and the database, in this order: without the record nothing may
 // be signed, whatever else is there.
 func (n *Node) openStorage() error {
-	n.app = n.opts.App
-	if n.app == nil {
-		var err error
-		if n.ledger, err = ledger.New(n.genesis.ChainID, n.genesis.AppDocument, signature.NewEd25519()); err != nil {
-			return err
-		}
-		n.app = n.ledger
+	var (
+		first []app.Change
+		err   error
+	)
+	if n.app, first, err = openApp(n.opts.App, n.genesis); err != nil {
+		return err
 	}
-	first, err := n.app.Genesis(n.genesis.AppDocument)
-	if err != nil {
-		return fmt.Errorf("%w: app: %w", ErrGenesis, err)
+	if n.opts.App == nil {
+		n.ledger = n.app.(*ledger.Ledger)
 	}
 	if err := n.openSafety(); err != nil {
 		return err
+	}
+	if f := n.opts.Home.repairFolders(); f.unfinished() {
+		return fmt.Errorf("%w: a repair was cut short between moving %s away and putting %s in its place; run cairn repair with the same --home again",
+			storage.ErrCorrupt, f.data, f.repaired)
 	}
 	database, err := storage.OpenLevelDB(n.opts.Home.DataDir())
 	if err != nil {
 		return err
 	}
 	kv := n.opts.Devices.database(database)
-	if n.store, err = storage.Open(kv, storage.Genesis{Chain: n.genesis, Changes: first.Changes}); err != nil {
+	if n.store, err = storage.Open(kv, storage.Genesis{Chain: n.genesis, Changes: first}); err != nil {
 		return errors.Join(err, kv.Close())
 	}
 	n.onClose(n.store.Close)
+	n.tellLoss()
 	s := n.opts.Settings.Mempool
 	n.pool = mempool.New(mempool.Config{
 		Limits: mempool.Limits{
@@ -86,6 +95,18 @@ func (n *Node) openStorage() error {
 		App: n.app, State: n.store.State, Now: time.Now, BlockTime: n.store.Tip().Timestamp,
 	})
 	return nil
+}
+
+// tellLoss says what the safety record proves to be gone from the database.
+func (n *Node) tellLoss() {
+	if n.IsListener() {
+		return
+	}
+	if what := n.store.Lost(n.safety.State()); what != "" {
+		n.log.Warn("the database has lost what was durable in it, as the safety record proves; the node fetches it from its peers and "+
+			"signs nothing twice, but watch this disk, unless the database was removed or restored on purpose",
+			"lost", what, "height", n.store.Tip().Height, "last_voted_round", n.safety.State().LastVoted)
+	}
 }
 
 // openSafety opens the safety record, which a listener has none of: it signs nothing.
@@ -178,7 +199,6 @@ func (n *Node) openNetwork() error {
 // when it connects.
 func (n *Node) openEngine() error {
 	s := n.opts.Settings
-	n.loop = engine.NewLoop()
 	observer := n.telemetry.Observer()
 	note := observer.Note
 	observer.Note = func(at time.Time, what core.Note) {
@@ -209,7 +229,7 @@ func (n *Node) openEngine() error {
 		Store: n.store, App: n.app, Pool: n.pool, Observer: observer,
 	})
 	if err != nil {
-		return err
+		return advised(err)
 	}
 	return n.telemetry.RegisterEngine(n.engine.Status)
 }

@@ -21,9 +21,10 @@ type cluster struct {
 	t       testing.TB
 	network *Network
 	members []*clusterMember
-	otlp    string  // telemetry.otlp of all members
-	pprof   bool    // telemetry.profiling of all members
-	app     app.App // of all members; nil: the ledger
+	otlp    string        // telemetry.otlp of all members
+	pprof   bool          // telemetry.profiling of all members
+	app     app.App       // of all members; nil: the ledger
+	idle    time.Duration // consensus.idle-block-interval of all members; 0: the default
 
 	mu     sync.Mutex
 	signed map[string]string // everything validators sent each other: validator, kind, round -> content
@@ -32,9 +33,11 @@ type cluster struct {
 type clusterMember struct {
 	c       *cluster
 	home    Home
-	address string  // of its peers' listener; the same after a restart
-	app     app.App // its own; nil: the cluster's
-	retry   bool    // --retry-height
+	address string    // of its peers' listener; the same after a restart
+	app     app.App   // its own; nil: the cluster's
+	retry   bool      // --retry-height
+	log     io.Writer // nil: nobody reads it
+	space   func(dir string) (int64, error)
 	node    *Node
 	stop    context.CancelFunc
 	done    chan error
@@ -68,6 +71,15 @@ func clusterOf(t testing.TB, network *Network) *cluster {
 // start starts all members together, so that each knows where the others listen.
 func (c *cluster) start() {
 	c.t.Helper()
+	c.launch()
+	for _, m := range c.members {
+		m.awaitReady()
+	}
+}
+
+// launch is start without waiting.
+func (c *cluster) launch() {
+	c.t.Helper()
 	listeners := make([]net.Listener, len(c.members))
 	for i, m := range c.members {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -79,9 +91,6 @@ func (c *cluster) start() {
 	for i, m := range c.members {
 		m.start(listeners[i])
 	}
-	for _, m := range c.members {
-		m.awaitReady()
-	}
 }
 
 func (m *clusterMember) settings() Settings {
@@ -91,6 +100,9 @@ func (m *clusterMember) settings() Settings {
 	}
 	s.RPC.Address, s.REST.Address, s.Metrics.Address, s.Peer.Address = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", m.address
 	s.Telemetry.OTLP, s.Telemetry.Profiling = m.c.otlp, m.c.pprof
+	if m.c.idle > 0 {
+		s.Consensus.IdleBlockInterval = m.c.idle
+	}
 	for i := range s.Peers {
 		for j, home := range m.c.network.Homes() {
 			key, err := home.ValidatorKey(keys.Passphrase{})
@@ -126,9 +138,13 @@ func (m *clusterMember) options(listener net.Listener) Options {
 	if own == nil {
 		own = m.c.app
 	}
+	log := m.log
+	if log == nil {
+		log = io.Discard
+	}
 	return Options{
 		Home: m.home, Settings: m.settings(), App: own, PeerListener: listener, RetryHeight: m.retry,
-		Received: m.c.record, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Received: m.c.record, Logger: slog.New(slog.NewTextHandler(log, nil)), freeBytes: m.space,
 	}
 }
 
@@ -147,12 +163,18 @@ func (m *clusterMember) halt() {
 
 func (m *clusterMember) restart() {
 	m.c.t.Helper()
+	m.relaunch()
+	m.awaitReady()
+}
+
+// relaunch is restart without waiting.
+func (m *clusterMember) relaunch() {
+	m.c.t.Helper()
 	listener, err := net.Listen("tcp", m.address)
 	if err != nil {
 		m.c.t.Fatal(err)
 	}
 	m.start(listener)
-	m.awaitReady()
 }
 
 func (m *clusterMember) awaitReady() {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"syscall"
 
 	"github.com/cairnchain/cairn/consensus/engine"
 	"github.com/cairnchain/cairn/node/follow"
@@ -9,7 +10,7 @@ import (
 	"github.com/cairnchain/cairn/storage"
 )
 
-// Refusal is why a node does not start. The command line gives each its exit code.
+// Refusal is why a node does not start, or ended. The command line gives each its exit code.
 type Refusal string
 
 // The refusals.
@@ -27,10 +28,13 @@ const (
 	RefusedGenesis    Refusal = "genesis"
 	RefusedKey        Refusal = "key file"
 	RefusedDistrust   Refusal = "the chain cannot be trusted"
+	RefusedFolder     Refusal = "folder cannot be used"
+	RefusedFiles      Refusal = "too few file descriptors"
 	// Of a node that ran:
 	StoppedElsewhere Refusal = "this key signs elsewhere"
 	StoppedLoop      Refusal = "crash loop"
 	StoppedPoison    Refusal = "a block cannot be executed, or the results differ"
+	FailedDisk       Refusal = "disk full, read-only or failing" // also of one that does not start
 )
 
 // RefusalOf says which refusal an error is. keys.ErrNotFound alone is none: to a client it is an ordinary answer.
@@ -50,6 +54,13 @@ func RefusalOf(err error) Refusal {
 		{storage.ErrSafetyNewerSchema, RefusedNewer},
 		{storage.ErrNewerSchema, RefusedNewer},
 		{storage.ErrCorrupt, RefusedCorrupt},
+		{storage.ErrFolder, RefusedFolder},
+		{ErrFewFiles, RefusedFiles},
+		{storage.ErrFailed, FailedDisk},
+		{syscall.ENOSPC, FailedDisk},
+		{syscall.EDQUOT, FailedDisk},
+		{syscall.EROFS, FailedDisk},
+		{syscall.EIO, FailedDisk},
 		{ErrNoHome, RefusedHome},
 		{ErrOtherNetwork, RefusedHome},
 		{ErrGenesis, RefusedGenesis},

@@ -112,7 +112,8 @@ func (n *Node) ended(err error) error {
 		return nil
 	}
 	err = n.keepDump(err)
-	if poison := (*PoisonError)(nil); errors.As(err, &poison) {
+	// What a disk did is no fault of the block, and is over when the disk or the database is repaired.
+	if poison := (*PoisonError)(nil); errors.As(err, &poison) && RefusalOf(err) == StoppedPoison {
 		return errors.Join(err, n.opts.Home.crashed(poison.height, poison.Dump))
 	}
 	return err

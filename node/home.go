@@ -44,7 +44,7 @@ func (h Home) WalletsDir() keys.Folder { return keys.Folder(h.path("wallets")) }
 
 func (h Home) path(name string) string { return filepath.Join(string(h), name) }
 
-// Genesis reads the chain's genesis document. Errors wrap ErrNoHome or ErrGenesis.
+// Genesis reads the chain's genesis document. Errors wrap ErrNoHome, storage.ErrFolder or ErrGenesis.
 func (h Home) Genesis() (*GenesisDocument, error) {
 	if err := h.check(); err != nil {
 		return nil, err
@@ -85,6 +85,9 @@ func (s Settings) Passphrase() (keys.Passphrase, error) {
 func (h Home) check() error {
 	if exists(h.SettingsFile()) && exists(h.GenesisFile()) {
 		return nil
+	}
+	if _, err := os.Stat(h.GenesisFile()); errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: %s: %w; run the node as the user that owns it (this process runs as user %d)", storage.ErrFolder, h, err, os.Geteuid())
 	}
 	if exists(filepath.Join(string(h), networkFile)) {
 		return fmt.Errorf("%w: %s holds several nodes; name one of them, such as %s", ErrNoHome, h,

@@ -36,10 +36,6 @@ func flagOf(key string) string {
 	panic("node: no setting " + key)
 }
 
-// maxConnections is how many connections each public listener serves at once; further ones wait to be accepted. Idle
-// ones must not use up the file descriptors that the database needs.
-const maxConnections = 2048
-
 type listeners struct{ rpc, rest, metrics, peer net.Listener }
 
 // listen binds every address, so that a busy port is an error of New.
@@ -68,7 +64,7 @@ func (n *Node) listen() error {
 			}
 			*l.to = bound
 			if l.to != &n.listeners.peer { // the peers' has limits of its own
-				*l.to = netutil.LimitListener(bound, maxConnections)
+				*l.to = netutil.LimitListener(bound, n.files.connections)
 			}
 		}
 		if bound := *l.to; bound != nil {

@@ -109,7 +109,7 @@ func (n *Node) openFollower() error {
 	return n.telemetry.RegisterFollow(n.follower.Status)
 }
 
-// followed tells of a durable block.
+// followed tells of a durable block. It returns when the disk has room for the next one.
 func (n *Node) followed(c storage.Commit, sequences []app.NextSequence) {
 	ids := make([]consensus.Hash, len(c.Receipts))
 	for i, r := range c.Receipts {
@@ -121,6 +121,7 @@ func (n *Node) followed(c storage.Commit, sequences []app.NextSequence) {
 	if n.opts.Observer != nil {
 		n.opts.Observer(at, note)
 	}
+	n.disk.awaitRoom()
 }
 
 // upstream is what the API of a listener has in place of an engine; nil for a validator.

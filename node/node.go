@@ -52,6 +52,8 @@ type Options struct {
 	RetryHeight bool
 	// Devices stand between the node and what it writes to. For test beds.
 	Devices Devices
+
+	freeBytes func(dir string) (int64, error) // tests say what is free on the disk
 }
 
 // Node is a Cairn node: one validator with its storage, its network and its API, or a listener, which follows upstreams
@@ -64,6 +66,7 @@ type Node struct {
 	key     signature.PrivateKey
 
 	listeners listeners
+	files     fileBudget
 	closers   []func() error // in the order of opening; closed in reverse
 
 	app       app.App
@@ -85,6 +88,7 @@ type Node struct {
 	rivals    *rivals
 	counted   sharingStats
 	intake    *intake
+	disk      *disk
 	fetching  atomic.Pointer[consensus.ValidatorID] // whom blocks are being fetched from; nil: nobody
 	ready     chan struct{}
 
@@ -104,18 +108,18 @@ type Endpoints struct {
 // Close it.
 //
 // Errors that an operator can act on: *PortBusyError, ErrGenesis, keys.Err…, storage.ErrLocked, storage.ErrSafety…,
-// storage.ErrCorrupt, storage.ErrWrongChain, storage.ErrNewerSchema, follow.ErrStopped, ErrCrashLoop. Their messages say
-// what to do.
+// storage.ErrCorrupt, storage.ErrWrongChain, storage.ErrNewerSchema, storage.ErrFolder, follow.ErrStopped, ErrCrashLoop,
+// ErrFewFiles. Their messages say what to do.
 func New(opts Options) (*Node, error) {
 	if err := opts.Settings.Validate(); err != nil {
 		return nil, err
 	}
-	n := &Node{opts: opts, log: opts.Logger, ready: make(chan struct{})}
+	n := &Node{opts: opts, log: opts.Logger, loop: engine.NewLoop(), ready: make(chan struct{})}
 	if n.log == nil {
 		n.log = slog.Default()
 	}
 	for _, step := range []func() error{
-		n.openFolder, n.listen, n.openStorage, n.checkCrashes, n.openTelemetry, n.openChain, n.openServices,
+		n.openFolder, n.countFiles, n.listen, n.openStorage, n.checkCrashes, n.openTelemetry, n.openDisk, n.openChain, n.openServices,
 	} {
 		if err := step(); err != nil {
 			if n.store != nil {

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/cairnchain/cairn/mempool"
 	"github.com/cairnchain/cairn/node/keys"
 	"github.com/cairnchain/cairn/node/rpc"
+	"github.com/cairnchain/cairn/storage"
 )
 
 const (
@@ -68,7 +70,8 @@ func (n *Node) openRPC() error {
 	s := n.opts.Settings.RPC
 	cfg := rpc.Config{
 		Store: n.store, Pool: n.pool, Ledger: n.ledger, Genesis: n.genesis, Status: n.Status, Upstream: n.upstream(),
-		Name: n.Name(), Version: ThisBuild().Version, Self: n.self, Faucet: faucet,
+		DiskLow: n.disk.reason,
+		Name:    n.Name(), Version: ThisBuild().Version, Self: n.self, Faucet: faucet,
 		Limits: rpc.Limits{
 			MaxRequest: max(rpc.DefaultMaxRequest, int(n.opts.Settings.REST.MaxBody)),
 			Streams:    s.MaxStreams, StreamsPerAddress: s.StreamsPerAddress, RequestTimeout: s.RequestTimeout,
@@ -77,10 +80,9 @@ func (n *Node) openRPC() error {
 		OnInternal: func(method string, cause error) {
 			n.log.Error("a request failed inside the node", "method", method, "error", cause)
 		},
-		OnCatchUp: n.logCatchUp,
 	}
 	if !n.IsListener() {
-		cfg.Peers, cfg.Sharing = n.peers, n.shareStats
+		cfg.Peers, cfg.Sharing, cfg.OnCatchUp = n.peers, n.shareStats, n.logCatchUp
 	}
 	if n.services, err = rpc.New(cfg); err != nil {
 		return err
@@ -148,7 +150,7 @@ func (n *Node) Run(ctx context.Context) error {
 		return errors.Join(err, n.Close())
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	parts := []func(context.Context) error{n.services.Run, n.collect, n.awaitReady, n.stopServers}
+	parts := []func(context.Context) error{n.services.Run, n.collect, n.awaitReady, n.watchDisk, n.stopServers}
 	if n.IsListener() {
 		parts = append(parts, n.runFollower)
 	} else {
@@ -168,7 +170,15 @@ func (n *Node) Run(ctx context.Context) error {
 	if late := n.telemetry.Shutdown(flush); late != nil {
 		n.log.Warn("some spans and log lines of the last moments are lost", "error", late)
 	}
-	return errors.Join(err, n.Close())
+	return errors.Join(advised(err), n.Close())
+}
+
+// advised adds to the error of a database that turned out to be damaged what to do about it.
+func advised(err error) error {
+	if errors.Is(err, storage.ErrCorrupt) {
+		return fmt.Errorf("%w; run cairn repair with the same --home: it works on a copy and checks all of it", err)
+	}
+	return err
 }
 
 // served drops the errors by which a server says that it was stopped, be it before it began.

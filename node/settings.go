@@ -20,6 +20,7 @@ type Settings struct {
 	Consensus ConsensusSettings `key:"consensus"`
 	Mempool   MempoolSettings   `key:"mempool"`
 	Block     BlockSettings     `key:"block"`
+	Storage   StorageSettings   `key:"storage"`
 	Telemetry TelemetrySettings `key:"telemetry"`
 	Log       LogSettings       `key:"log"`
 }
@@ -88,6 +89,11 @@ type MempoolSettings struct {
 type BlockSettings struct {
 	MaxTransactions int  `key:"max-transactions" default:"5000" help:"transactions of a block that this node proposes; at most 5000"`
 	MaxBytes        Size `key:"max-bytes" default:"2MiB" help:"bytes of the transactions of a block that this node proposes; at most 2MiB"`
+}
+
+// StorageSettings are about the disk.
+type StorageSettings struct {
+	Reserve Size `key:"reserve" default:"64MiB" help:"free space of the home's disk below which the node signs, saves and takes nothing, until there is a quarter more than that; 0: never"`
 }
 
 // TelemetrySettings are about traces and profiles.

@@ -142,6 +142,7 @@ func TestDefaultsAreValidAndAsDocumented(t *testing.T) {
 		Consensus: ConsensusSettings{time.Second, 1.2, 10 * time.Second, 10 * time.Second},
 		Mempool:   MempoolSettings{50_000, 64 << 20, 100, 10 * time.Minute, 5 * time.Millisecond, 512, 4, time.Second},
 		Block:     BlockSettings{5000, 2 << 20},
+		Storage:   StorageSettings{64 << 20},
 		Telemetry: TelemetrySettings{"", 1, 1, false},
 		Log:       LogSettings{"info", "text"},
 	}

@@ -3,6 +3,9 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
 )
 
 var (
@@ -21,6 +24,8 @@ var (
 	ErrClosed = errors.New("storage: closed")
 	// ErrLocked says that another process uses the folder.
 	ErrLocked = errors.New("storage: folder is in use by another process")
+	// ErrFolder says that a folder, or a file in it, cannot be used: it is of another kind, or another user's.
+	ErrFolder = errors.New("storage: folder cannot be used")
 )
 
 // CorruptError is an ErrCorrupt at one key. Err says what is wrong with its value.
@@ -36,5 +41,22 @@ func (e *CorruptError) Error() string { return fmt.Sprintf("%v: at %s: %v", ErrC
 func (e *CorruptError) Unwrap() []error { return []error{ErrCorrupt, e.Err} }
 
 // howToReplace ends every error by which a store is refused at start.
-const howToReplace = "nothing was changed. Restore this folder from a backup, or remove it (never the key files, never " +
-	"safety.a and safety.b) and start again: the node fetches the chain from its peers"
+const howToReplace = "run cairn repair with the same --home: it works on a copy and checks all of it. Or move " +
+	"this folder away (never the key files, never safety.a and safety.b) and start again: the node fetches the chain from its peers"
+
+// unusable makes an ErrFolder of what the operating system says against a path, where that is not a matter of the
+// device; it returns any other error as it is.
+func unusable(path string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: %s: %w; run the node as the user that owns it (this process runs as user %d), or give it to that user by chown",
+			ErrFolder, path, err, os.Geteuid())
+	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("%w: %s: %w; a folder is wanted there, or a link to one that exists (is its disk mounted?)", ErrFolder, path, err)
+	case errors.Is(err, syscall.EISDIR):
+		return fmt.Errorf("%w: %s: %w; a file is wanted there", ErrFolder, path, err)
+	}
+	return err
+}

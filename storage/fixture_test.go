@@ -72,22 +72,10 @@ func (w *world) child(parent *link, round consensus.Round, txs ...string) *link 
 	w.t.Helper()
 	var payload [][]byte
 	l := &link{}
-	values := map[string][]byte{}
 	for _, tx := range txs {
 		payload = append(payload, []byte(tx))
-		id := sha256.Sum256([]byte(tx))
-		l.receipts = append(l.receipts, app.Receipt{ID: id, Fee: uint64(len(tx)), Message: "did " + tx[:min(len(tx), 20)]})
-		if tx[0] == '-' {
-			values[tx[1:]] = nil
-		} else {
-			values["tx "+tx] = []byte(tx)
-			values["newest"] = []byte(tx)
-		}
 	}
-	for key, value := range values {
-		l.changes = append(l.changes, app.Change{Key: []byte(key), Value: value})
-	}
-	slices.SortFunc(l.changes, func(a, b app.Change) int { return slices.Compare(a.Key, b.Key) })
+	l.changes, l.receipts = outcomeOf(txs)
 	p := parent.info
 	l.block = consensus.NewBlock(consensus.Header{
 		Epoch: p.Epoch, Round: round, Height: p.Height + 1, Parent: p.ID, ParentRound: p.Round, ParentStateRoot: p.StateRoot,
@@ -113,6 +101,26 @@ func (w *world) child(parent *link, round consensus.Round, txs ...string) *link 
 	}
 	l.qc = qc.Get()
 	return l
+}
+
+// outcomeOf is what transactions do: the application of these tests.
+func outcomeOf(txs []string) (changes []app.Change, receipts []app.Receipt) {
+	values := map[string][]byte{}
+	for _, tx := range txs {
+		id := sha256.Sum256([]byte(tx))
+		receipts = append(receipts, app.Receipt{ID: id, Fee: uint64(len(tx)), Message: "did " + tx[:min(len(tx), 20)]})
+		if tx[0] == '-' {
+			values[tx[1:]] = nil
+		} else {
+			values["tx "+tx] = []byte(tx)
+			values["newest"] = []byte(tx)
+		}
+	}
+	for key, value := range values {
+		changes = append(changes, app.Change{Key: []byte(key), Value: value})
+	}
+	slices.SortFunc(changes, func(a, b app.Change) int { return slices.Compare(a.Key, b.Key) })
+	return changes, receipts
 }
 
 // chain makes n links on genesis, of rounds from 1 on, each with three transactions; [0] is genesis.

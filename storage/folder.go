@@ -10,9 +10,14 @@ import (
 	"syscall"
 )
 
-// createFolder makes dir, readable by its owner only, and makes its name durable.
+// createFolder makes dir, readable by its owner only, and makes its name durable. A dir that is there already may be a
+// link to a folder; anything else is ErrFolder.
 func createFolder(dir string) error {
-	if _, err := os.Stat(dir); err == nil || !errors.Is(err, fs.ErrNotExist) {
+	info, err := os.Stat(dir)
+	switch {
+	case err == nil && !info.IsDir():
+		return &fs.PathError{Op: "open", Path: dir, Err: syscall.ENOTDIR}
+	case err == nil || !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -34,12 +39,13 @@ func syncFolder(dir string) error {
 const lockFile = "lock"
 
 // LockFolder makes this process the only one that uses dir, which must exist, until release or the end of the process,
-// however it ends. Another holder, this process included, is ErrLocked and named with its process id.
+// however it ends. Another holder, this process included, is ErrLocked and named with its process id; a folder that this
+// process may not write is ErrFolder.
 func LockFolder(dir string) (release func() error, err error) {
 	path := filepath.Join(dir, lockFile)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("storage: locking %s: %w", dir, err)
+		return nil, fmt.Errorf("storage: locking %s: %w", dir, unusable(path, err))
 	}
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {

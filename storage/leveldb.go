@@ -15,13 +15,15 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/util"
 )
 
+// OpenTables is how many files of tables a LevelDB holds open at most; a few more descriptors go to journals.
+const OpenTables = 256
+
 // What a LevelDB may use. Up to two write buffers exist at a time; what they hold is in the journal too.
 const (
 	writeBuffer = 16 * opt.MiB
 	blockCache  = 32 * opt.MiB
 	tableSize   = 8 * opt.MiB
-	openTables  = 256 // open files
-	filterBits  = 10  // of the Bloom filter, per key: about 1 % of lookups of absent keys read a table
+	filterBits  = 10 // of the Bloom filter, per key: about 1 % of lookups of absent keys read a table
 
 	// From slowTables tables in level 0 on every write sleeps a millisecond, and from stopTables on it waits for a
 	// compaction. A vote waits for a write: with goleveldb's 8 and 12 one compaction that takes long is enough. Level 0
@@ -41,27 +43,45 @@ type LevelDB struct {
 }
 
 // OpenLevelDB opens the database in dir, creating folder and database when there is none. The error is ErrLocked when
-// another process has it open, ErrCorrupt when it cannot be read (then it says what to do), else one of the device's.
+// another process has it open, ErrCorrupt when it cannot be read and ErrFolder when it may not be (both say what to do),
+// else one of the device's.
 func OpenLevelDB(dir string) (*LevelDB, error) {
+	return openLevelDB(dir, leveldb.Open, opt.DefaultStrict|opt.StrictManifest)
+}
+
+// SalvageLevelDB opens what is left of a database whose files are damaged or missing, changing them: it is for copies. It
+// keeps what has the right checksum, in whatever version of it: every value must be checked by other means. Errors as
+// for OpenLevelDB.
+func SalvageLevelDB(dir string) (*LevelDB, error) {
+	lax := opt.StrictJournalChecksum | opt.StrictBlockChecksum
+	if db, err := openLevelDB(dir, leveldb.Open, lax|opt.StrictManifest); err == nil || !errors.Is(err, ErrCorrupt) {
+		return db, err
+	}
+	// Without a manifest: from the tables that there are. Damaged ones are dropped as a whole, for goleveldb fails when it
+	// makes such a table again.
+	return openLevelDB(dir, leveldb.Recover, lax|opt.StrictRecovery)
+}
+
+func openLevelDB(dir string, open func(lstorage.Storage, *opt.Options) (*leveldb.DB, error), strict opt.Strict) (*LevelDB, error) {
 	if err := createFolder(dir); err != nil {
-		return nil, fmt.Errorf("storage: %w", err)
+		return nil, fmt.Errorf("storage: %w", unusable(dir, err))
 	}
 	opened, err := lstorage.OpenFile(dir, false)
 	switch {
 	case errors.Is(err, syscall.EAGAIN), errors.Is(err, lstorage.ErrLocked):
 		return nil, fmt.Errorf("%w: %s", ErrLocked, dir)
 	case err != nil:
-		return nil, fmt.Errorf("storage: opening %s: %w", dir, err)
+		return nil, fmt.Errorf("storage: opening %s: %w", dir, unusable(dir, err))
 	}
 	files := &syncedFiles{Storage: opened, dir: dir}
-	db, err := leveldb.Open(files, &opt.Options{
+	db, err := open(files, &opt.Options{
 		BlockCacheCapacity:           blockCache,
 		CompactionTableSize:          tableSize,
 		DisableLargeBatchTransaction: true,
 		DisableSeeksCompaction:       true,
 		Filter:                       filter.NewBloomFilter(filterBits),
-		OpenFilesCacheCapacity:       openTables,
-		Strict:                       opt.DefaultStrict | opt.StrictManifest,
+		OpenFilesCacheCapacity:       OpenTables,
+		Strict:                       strict,
 		WriteBuffer:                  writeBuffer,
 		WriteL0PauseTrigger:          stopTables,
 		WriteL0SlowdownTrigger:       slowTables,
@@ -71,7 +91,7 @@ func OpenLevelDB(dir string) (*LevelDB, error) {
 		if lerrors.IsCorrupted(err) || errors.Is(err, fs.ErrNotExist) {
 			return nil, errors.Join(fmt.Errorf("%w: %s does not open: %w; %s", ErrCorrupt, dir, err, howToReplace), closing)
 		}
-		return nil, errors.Join(fmt.Errorf("storage: opening %s: %w", dir, err), closing)
+		return nil, errors.Join(fmt.Errorf("storage: opening %s: %w", dir, unusable(dir, err)), closing)
 	}
 	return &LevelDB{db: db, files: files}, nil
 }

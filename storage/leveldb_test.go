@@ -63,7 +63,7 @@ func TestLevelDBSaysWhatToDo(t *testing.T) {
 			}
 		}
 		_, err := storage.OpenLevelDB(dir)
-		if !errors.Is(err, storage.ErrCorrupt) || !strings.Contains(err.Error(), "Restore this folder from a backup") ||
+		if !errors.Is(err, storage.ErrCorrupt) || !strings.Contains(err.Error(), "cairn repair") ||
 			!strings.Contains(err.Error(), dir) {
 			t.Fatalf("without %s: %v", name, err)
 		}
@@ -72,7 +72,7 @@ func TestLevelDBSaysWhatToDo(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := storage.OpenLevelDB(file); err == nil || errors.Is(err, storage.ErrCorrupt) {
+	if _, err := storage.OpenLevelDB(file); !errors.Is(err, storage.ErrFolder) || errors.Is(err, storage.ErrCorrupt) {
 		t.Fatalf("a file in place of the folder: %v", err)
 	}
 }

@@ -67,8 +67,8 @@ func CreateSafetyRecordIn(files Files, id RecordIdentity, initial safety.State) 
 
 // OpenSafetyRecord reads the record of this identity in dir. Before it returns, both copies are equal and durable; when
 // one had to be repaired, Repaired says so. Errors, each with what to do about it: ErrSafetyMissing, ErrSafetyDamaged,
-// ErrSafetyWrongKey, ErrSafetyWrongChain, ErrSafetyNewerSchema. Any other is the device's. After any error nothing may
-// be signed.
+// ErrSafetyWrongKey, ErrSafetyWrongChain, ErrSafetyNewerSchema, ErrFolder. Any other is the device's. After any error
+// nothing may be signed.
 func OpenSafetyRecord(dir string, id RecordIdentity) (*SafetyRecord, error) {
 	return OpenSafetyRecordBy(dir, id, func(files Files) Files { return files })
 }
@@ -81,12 +81,12 @@ func OpenSafetyRecordBy(dir string, id RecordIdentity, device func(Files) Files)
 		return nil, fmt.Errorf("%w: no folder %s; %s", ErrSafetyMissing, dir, howToResign)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("safety record: %w", err)
+		return nil, fmt.Errorf("safety record: %w", unusable(dir, err))
 	}
 	files := device(folder)
 	record, err := OpenSafetyRecordIn(files, id)
 	if err != nil {
-		return nil, closeAfter(files, err)
+		return nil, closeAfter(files, unusable(dir, err))
 	}
 	return record, nil
 }

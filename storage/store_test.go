@@ -208,7 +208,7 @@ func TestOpenRefuses(t *testing.T) {
 			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
 				t.Fatalf("open: %v, want %v that says %q", err, c.want, c.says)
 			}
-			if errors.Is(err, storage.ErrCorrupt) && !strings.Contains(err.Error(), "Restore this folder from a backup") {
+			if errors.Is(err, storage.ErrCorrupt) && !strings.Contains(err.Error(), "cairn repair") {
 				t.Fatalf("%v does not say what to do", err)
 			}
 		})

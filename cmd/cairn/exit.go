@@ -43,22 +43,25 @@ var (
 	exitNewer    = exit{15, "start: a newer version wrote the folder", "start it with that version"}
 	exitCorrupt  = exit{16, "start: the database is corrupt", ""}
 	exitPort     = exit{17, "start: a port is in use, or two listeners would need the same", ""}
-	exitHome     = exit{18, "start: the folder is no home, or holds another network", ""}
+	exitHome     = exit{18, "start: the folder is no home, holds another network, or cannot be used by this user", ""}
 	exitSettings = exit{19, "start: a setting is unknown or out of its range", "cairn config docs lists all settings"}
 	exitGenesis  = exit{20, "start: the genesis document cannot be used", ""}
 	exitKey      = exit{21, "a key file is refused: readable by others, damaged, or its passphrase is missing or wrong", ""}
-	exitTwice    = exit{23, "start: this validator's key signs elsewhere too, or its safety record is an old copy",
+	exitDisk     = exit{22, "start: the disk is full, read-only or failing; also of a node that ran",
+		"nothing has to be repaired. Make the disk writable, or free space on it (df -h, dmesg), and start the node again"}
+	exitTwice = exit{23, "start: this validator's key signs elsewhere too, or its safety record is an old copy",
 		"do not start it again before you know where the other one is: see the runbook, \"Two nodes have one key\""}
 	exitLoop   = exit{24, "start: the node ended again and again at one height", ""}
 	exitPoison = exit{25, "start: a block cannot be executed here, its certified result differs from ours, or consensus halted",
 		"the other validators go on if only this one is affected: see the runbook, \"A block cannot be executed\""}
 	exitDistrust = exit{27, "start: a listener's chain does not contain its trusted checkpoint, or upstreams hold proofs of two chains", ""}
+	exitFiles    = exit{26, "start: too few file descriptors", ""}
 )
 
 var exits = []exit{
 	exitOK, exitFailure, exitUsage, exitNotFound, exitRejected, exitUnavailable, exitLost, exitLocked, exitNoSafety, exitDamaged,
-	exitWrongKey, exitChain, exitNewer, exitCorrupt, exitPort, exitHome, exitSettings, exitGenesis, exitKey, exitTwice,
-	exitLoop, exitPoison, exitDistrust,
+	exitWrongKey, exitChain, exitNewer, exitCorrupt, exitPort, exitHome, exitSettings, exitGenesis, exitKey, exitDisk, exitTwice,
+	exitLoop, exitPoison, exitFiles, exitDistrust,
 }
 
 var refusalExits = map[node.Refusal]exit{
@@ -67,6 +70,7 @@ var refusalExits = map[node.Refusal]exit{
 	node.RefusedCorrupt: exitCorrupt, node.RefusedHome: exitHome, node.RefusedSettings: exitSettings,
 	node.RefusedGenesis: exitGenesis, node.RefusedKey: exitKey, node.RefusedDistrust: exitDistrust,
 	node.StoppedElsewhere: exitTwice, node.StoppedLoop: exitLoop, node.StoppedPoison: exitPoison,
+	node.RefusedFolder: exitHome, node.RefusedFiles: exitFiles, node.FailedDisk: exitDisk,
 }
 
 // usageError is a command line that cannot be carried out.

@@ -49,7 +49,7 @@ func (c *cli) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(
 		c.devnetCommand(), c.testnetCommand(), c.initCommand(), c.startCommand(), c.keysCommand(), c.txCommand(), c.accountCommand(), c.blockCommand(), c.watchCommand(),
-		c.statusCommand(), c.mempoolCommand(), c.evidenceCommand(), c.genesisCommand(), c.configCommand(), c.loadCommand(), c.simCommand(), c.replayCommand(), c.versionCommand(), exitCodesTopic(),
+		c.statusCommand(), c.mempoolCommand(), c.evidenceCommand(), c.genesisCommand(), c.configCommand(), c.repairCommand(), c.loadCommand(), c.simCommand(), c.replayCommand(), c.versionCommand(), exitCodesTopic(),
 	)
 	return root
 }

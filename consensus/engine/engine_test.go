@@ -89,7 +89,9 @@ func allCrashAtOnceUnderLoad(t *testing.T, rule consensus.CommitRule) {
 		}
 		w.queue = nil
 		for _, m := range w.members {
-			m.start()
+			if m.start(); m.lost != "" {
+				t.Fatalf("crash %d: a crash that loses nothing durable lost %s", crash, m.lost)
+			}
 		}
 		w.run("what one had committed, all have", func() bool {
 			for _, m := range w.members {

@@ -22,6 +22,7 @@ type Loop struct {
 	answers []Task // of our own asynchronous work: as many as the core asked for, so not bounded again
 	early   []work // asked for before Run
 	run     func(work)
+	held    chan struct{} // closed by Release; nil: not held
 }
 
 // NewLoop returns a Loop without an engine; it starts nothing.
@@ -53,14 +54,56 @@ func (l *Loop) Go(w func(context.Context) Task) {
 	l.run(w)
 }
 
-func (l *Loop) answer(t Task) {
+// Hold has the loop do nothing, its timer included, from the end of the tasks that it has taken until Release. So nothing
+// is signed or saved, but for commits that were decided before. What peers send and our own work answers waits; whoever brings more
+// than the inbox holds waits too. Safe for concurrent use, before Run as well; idempotent.
+func (l *Loop) Hold() {
 	l.mu.Lock()
-	l.answers = append(l.answers, t)
+	defer l.mu.Unlock()
+	if l.held == nil {
+		l.held = make(chan struct{})
+		l.nudge()
+	}
+}
+
+// Release ends what Hold began. Safe for concurrent use; idempotent.
+func (l *Loop) Release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held != nil {
+		close(l.held)
+		l.held = nil
+	}
+}
+
+// awaitRelease reports whether the loop was held. It returns when it is not any more, or when ctx ends.
+func (l *Loop) awaitRelease(ctx context.Context) bool {
+	l.mu.Lock()
+	held := l.held
 	l.mu.Unlock()
+	if held == nil {
+		return false
+	}
+	select {
+	case <-held:
+	case <-ctx.Done():
+	}
+	return true
+}
+
+// nudge has a loop that sleeps look again.
+func (l *Loop) nudge() {
 	select {
 	case l.wake <- struct{}{}:
 	default:
 	}
+}
+
+func (l *Loop) answer(t Task) {
+	l.mu.Lock()
+	l.answers = append(l.answers, t)
+	l.mu.Unlock()
+	l.nudge()
 }
 
 func (l *Loop) takeAnswers() []Task {
@@ -100,6 +143,9 @@ func (l *Loop) loop(ctx context.Context, e *Engine) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
+		if l.awaitRelease(ctx) {
+			continue
+		}
 		if due := e.Armed(); !due.IsZero() && !e.env.Clock.Now().Before(due) {
 			if err := TimerFired(e); err != nil {
 				return err

@@ -6,6 +6,7 @@ import (
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/core"
 	"github.com/cairnchain/cairn/consensus/safety"
+	"github.com/cairnchain/cairn/storage"
 )
 
 // recover reads what was durable and verifies it again.
@@ -16,18 +17,18 @@ func (e *Engine) recover() (core.Recovery, error) {
 	}
 	rec := core.Recovery{Now: e.now, Root: stored.Tip}
 	if rec.Proof, err = e.cfg.Verifier.QC(stored.Proof); err != nil {
-		return core.Recovery{}, fmt.Errorf("stored commit proof: %w", err)
+		return core.Recovery{}, &storage.CorruptError{Key: "the commit proof", Err: err}
 	}
 	rec.HighQC = rec.Proof
 	if stored.HighQC != nil && stored.HighQC.Round() > stored.Proof.Round() {
 		if rec.HighQC, err = e.cfg.Verifier.QC(stored.HighQC); err != nil {
-			return core.Recovery{}, fmt.Errorf("stored high QC: %w", err)
+			return core.Recovery{}, &storage.CorruptError{Key: "the high QC", Err: err}
 		}
 	}
 	if stored.HighTC != nil {
 		tc, err := e.cfg.Verifier.TC(stored.HighTC)
 		if err != nil {
-			return core.Recovery{}, fmt.Errorf("stored high TC: %w", err)
+			return core.Recovery{}, &storage.CorruptError{Key: "the high TC", Err: err}
 		}
 		rec.HighTC = &tc
 	}

@@ -49,6 +49,7 @@ type member struct {
 	pool     *mempool.Pool
 	engine   *engine.Engine
 	fetched  int
+	lost     string                     // what the safety record said at the last start that the store had lost
 	asked    []consensus.PayloadRequest // for transactions
 	within   time.Duration              // that the last one had left, of real time
 	rejected int                        // proposals
@@ -100,7 +101,7 @@ func (m *member) start() {
 	must(t, err)
 	record, err := storage.OpenSafetyRecordIn(m.disk, m.identity())
 	must(t, err)
-	m.store, m.alive = store, true
+	m.store, m.alive, m.lost = store, true, store.Lost(record.State())
 	m.pool = mempool.New(mempool.Config{App: m.app, State: store.State, Now: func() time.Time { return m.w.now }})
 	verifier := &consensus.Verifier{
 		Domain: m.w.genesis.Domain(), Set: m.w.genesis.Validators, Genesis: store.Genesis(), Scheme: consensustest.FastScheme{},

@@ -135,6 +135,7 @@ func (l *load) commit(r *rand.Rand, t transfer) bool {
 var passing = map[string]bool{
 	"SHUTTING_DOWN": true, "NODE_BEHIND": true, "NODE_UNREACHABLE": true, "CANCELLED": true, "MEMPOOL_FULL": true,
 	"ACCOUNT_LIMIT": true, "RATE_LIMITED": true, "SEQUENCE_TOO_NEW": true, "INSUFFICIENT_BALANCE": true,
+	"DISK_LOW": true,
 }
 
 // post posts a transaction to any node; status 0 when there was no answer.

@@ -31,8 +31,14 @@ const crashEnv = "CAIRN_CRASH="
 // spawn starts a command in a process of its own. An end that it was not told is a failure of the test.
 func (b *bed) spawn(name string, env []string, args ...string) *process {
 	b.t.Helper()
+	return b.spawnCommand(name, env, exec.Command(b.binary, args...))
+}
+
+// spawnCommand is spawn of a command that becomes cairn.
+func (b *bed) spawnCommand(name string, env []string, cmd *exec.Cmd) *process {
+	b.t.Helper()
 	p := &process{
-		bed: b, name: name, cmd: exec.Command(b.binary, args...), log: b.path(name + ".log"),
+		bed: b, name: name, cmd: cmd, log: b.path(name + ".log"),
 		first: make(chan string, 1), exited: make(chan struct{}),
 	}
 	p.cmd.Env = append(os.Environ(), env...)

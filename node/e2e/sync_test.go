@@ -15,10 +15,6 @@ import (
 	"github.com/cairnchain/cairn/node/e2e/record"
 )
 
-// isLong reports whether the long variants run: more repetitions, and as long outages as the figures in docs/TESTING.md
-// speak of.
-func isLong() bool { return os.Getenv("CAIRN_E2E_LONG") != "" }
-
 // syncSenders is how many senders keep the chain busy in these tests.
 const syncSenders = 4
 
@@ -63,7 +59,7 @@ func (n *testnet) countVotes(m *member) int {
 // A validator killed under load votes again soon after its start.
 func TestKilledVotesAgain(t *testing.T) {
 	runs, away := 3, time.Second
-	if isLong() {
+	if long() {
 		runs, away = 10, 12*time.Second
 	}
 	n := newTestnet(newBed(t))
@@ -93,7 +89,7 @@ func TestKilledVotesAgain(t *testing.T) {
 // A validator that was away for many blocks is back in step, without a restart and after one.
 func TestAwayCatchesUp(t *testing.T) {
 	blocks := uint64(60)
-	if isLong() {
+	if long() {
 		blocks = 10_000
 	}
 	for _, way := range []struct {
@@ -101,7 +97,7 @@ func TestAwayCatchesUp(t *testing.T) {
 		stop, resume func(*member)
 	}{
 		{"stopped", func(m *member) { m.process.signal(syscall.SIGSTOP) }, func(m *member) { m.process.signal(syscall.SIGCONT) }},
-		{"killed", (*member).kill, (*member).start},
+		{"killed", (*member).kill, func(m *member) { m.start() }},
 	} {
 		t.Run(way.name, func(t *testing.T) {
 			n := newTestnet(newBed(t))
@@ -121,7 +117,7 @@ func TestAwayCatchesUp(t *testing.T) {
 			victim.inStep(others)
 			t.Logf("%s: %d blocks in %v, %.0f blocks/s, in step after %v", way.name, missed-from, took,
 				float64(missed-from)/took.Seconds(), time.Since(begin))
-			if isLong() && !strings.Contains(victim.process.output(), "caught up: height") {
+			if long() && !strings.Contains(victim.process.output(), "caught up: height") {
 				t.Errorf("%s did not say that it has caught up", victim.name)
 			}
 			n.agreed(load.finish())

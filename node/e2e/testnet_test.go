@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -133,12 +134,18 @@ func (m *member) start(flags ...string) {
 // startIn is start with more in the environment.
 func (m *member) startIn(env []string, flags ...string) {
 	m.net.t.Helper()
+	m.startAs(env, exec.Command(m.net.binary, append([]string{"start", "--home", m.home, "-o", "json"}, flags...)...))
+}
+
+// startAs is startIn by a command that becomes cairn.
+func (m *member) startAs(env []string, cmd *exec.Cmd) {
+	m.net.t.Helper()
 	m.lives++
 	life := fmt.Sprintf("%s-life%02d", m.name, m.lives)
 	if slices.Contains(m.net.members, m) { // listeners receive no messages
 		env = append(env, "CAIRN_E2E_RECORD="+filepath.Join(m.net.records(), life))
 	}
-	m.process = m.net.spawn(life, env, append([]string{"start", "--home", m.home, "-o", "json"}, flags...)...)
+	m.process = m.net.spawnCommand(life, env, cmd)
 }
 
 // awaitReady waits until the node listens where it should, and /readyz says that it is ready.

@@ -63,6 +63,10 @@ const (
 	maxQueuedBytes = 16 << 20
 )
 
+// MaxConnections is how many connections a validator holds at most, with as many others: those that came in, and the one
+// of each that it made, with another while that is replaced.
+func MaxConnections(others int) int { return maxUnknown + others*(maxPerPeer+2) }
+
 // How many connections are held.
 const (
 	// maxUnknown is the largest number of connections whose TLS handshake is not over; one more closes the oldest.

@@ -39,6 +39,9 @@ func (s *Server) condition() condition {
 		c.reasons = append(c.reasons, "the node is starting")
 		return c
 	}
+	if reason := s.cfg.DiskLow(); reason != "" {
+		c.reasons = append(c.reasons, reason)
+	}
 	if reason := s.disconnected(); reason != "" {
 		c.reasons = append(c.reasons, reason)
 	}

@@ -75,12 +75,16 @@ var table = map[cairnv1.ErrorReason_Value]rule{
 
 	cairnv1.ErrorReason_STREAM_TOO_SLOW:  {code: codes.Aborted},
 	cairnv1.ErrorReason_SHUTTING_DOWN:    {code: codes.Unavailable},
+	cairnv1.ErrorReason_DISK_LOW:         {code: codes.Unavailable, retry: retryDisk},
 	cairnv1.ErrorReason_NODE_UNREACHABLE: {code: codes.Unavailable},
 	cairnv1.ErrorReason_NODE_BEHIND:      {code: codes.Unavailable, retry: retrySoon},
 	cairnv1.ErrorReason_CANCELLED:        {code: codes.Canceled, other: codes.DeadlineExceeded},
 	cairnv1.ErrorReason_UNIMPLEMENTED:    {code: codes.Unimplemented},
 	cairnv1.ErrorReason_INTERNAL:         {code: codes.Internal},
 }
+
+// retryDisk is when a disk that is nearly full may have room again: somebody has to come first.
+const retryDisk = 10 * time.Second
 
 // failure is an error of the API.
 type failure struct {
@@ -115,6 +119,17 @@ func internal(cause error) *failure {
 
 func shuttingDown() *failure {
 	return fail(cairnv1.ErrorReason_SHUTTING_DOWN, "the node is stopping; another one will answer")
+}
+
+// taking says why no transaction is taken now; nil when they are.
+func (s *Server) taking() error {
+	switch {
+	case s.isStopping():
+		return shuttingDown()
+	case s.cfg.DiskLow() != "":
+		return fail(cairnv1.ErrorReason_DISK_LOW, "the node's disk is nearly full; another one will take it, or this one in a while")
+	}
+	return nil
 }
 
 func rateLimited(retry time.Duration) *failure {

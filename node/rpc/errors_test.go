@@ -91,6 +91,36 @@ var elsewhere = map[cairnv1.ErrorReason_Value]string{
 	cairnv1.ErrorReason_CANCELLED:          "a client makes this error itself; see TestExplain",
 }
 
+// lowDisk is of a node whose disk is nearly full.
+var lowDisk = configured(func(c *Config) { c.DiskLow = func() string { return "disk low: 1 of 2 bytes" } })
+
+// On a disk that is nearly full reads are served, the node is not ready and says why, and a stream of submissions goes on
+// with a refusal for each.
+func TestDiskLow(t *testing.T) {
+	f := start(t, lowDisk)
+	f.commit()
+	if block, err := f.blocks.GetBlock(t.Context(), &cairnv1.GetBlockRequest{}); err != nil || block.GetHeight() != 1 {
+		t.Errorf("%v, %v", block, err)
+	}
+	status, err := f.node.GetStatus(t.Context(), &cairnv1.GetStatusRequest{})
+	if err != nil || status.GetReady() || !slices.Contains(status.GetReasons(), "disk low: 1 of 2 bytes") {
+		t.Errorf("%v, %v", status, err)
+	}
+	stream := must(f.transactions.StreamSubmissions(t.Context()))
+	for range 2 {
+		if err := stream.Send(&cairnv1.StreamSubmissionsRequest{Transactions: wires(f.transfer(0, 0))}); err != nil {
+			t.Fatal(err)
+		}
+		if m, err := stream.Recv(); err != nil || m.GetOutcomes()[0].GetError().GetReason() != cairnv1.ErrorReason_DISK_LOW ||
+			m.GetOutcomes()[0].GetError().GetRetryAfter().AsDuration() != retryDisk {
+			t.Errorf("%v, %v", m, err)
+		}
+	}
+	if f.pool.Stats().Transactions != 0 {
+		t.Error("a transaction was taken")
+	}
+}
+
 func TestEveryReasonIsGiven(t *testing.T) {
 	given := map[cairnv1.ErrorReason_Value]string{}
 	for reason, why := range elsewhere {
@@ -117,7 +147,7 @@ func TestEveryReasonIsGiven(t *testing.T) {
 			}
 			mayPass := o.code == codes.ResourceExhausted && o.reason != cairnv1.ErrorReason_REQUEST_TOO_LARGE ||
 				o.reason == cairnv1.ErrorReason_SEQUENCE_TOO_NEW || // once those before it have come
-				o.reason == cairnv1.ErrorReason_NODE_BEHIND
+				o.reason == cairnv1.ErrorReason_NODE_BEHIND || o.reason == cairnv1.ErrorReason_DISK_LOW
 			if retried := d.retry > 0; retried != mayPass {
 				t.Errorf("RetryInfo %v", d.retry)
 			}
@@ -434,6 +464,21 @@ func badMoments() []offense {
 			call: func(f *fixture, ctx context.Context) error {
 				f.server.Shutdown()
 				_, err := f.submit(ctx, f.transfer(0, 0), 0)
+				return err
+			}},
+		{name: "disk low, a submission", reason: cairnv1.ErrorReason_DISK_LOW, code: codes.Unavailable, alter: lowDisk,
+			call: func(f *fixture, ctx context.Context) error {
+				_, err := f.submit(ctx, f.transfer(0, 0), 0)
+				return err
+			}},
+		{name: "disk low, several", reason: cairnv1.ErrorReason_DISK_LOW, code: codes.Unavailable, alter: lowDisk,
+			call: func(f *fixture, ctx context.Context) error {
+				_, err := f.transactions.SubmitTransactions(ctx, &cairnv1.SubmitTransactionsRequest{Transactions: wires(f.transfer(0, 0))})
+				return err
+			}},
+		{name: "disk low, the faucet", reason: cairnv1.ErrorReason_DISK_LOW, code: codes.Unavailable, alter: lowDisk,
+			call: func(f *fixture, ctx context.Context) error {
+				_, err := f.faucet.RequestFunds(ctx, &cairnv1.RequestFundsRequest{Address: addressOf(0)})
 				return err
 			}},
 		{name: "stopping, a stream", reason: cairnv1.ErrorReason_SHUTTING_DOWN, code: codes.Unavailable,

@@ -69,12 +69,13 @@ func (p *poster) answer(ctx context.Context) error {
 }
 
 func (p *poster) outcomes(ctx context.Context, txs []*cairnv1.SignedTransaction) ([]*cairnv1.SubmissionOutcome, error) {
-	if !p.server.isStopping() {
+	refusal := p.server.taking()
+	if refusal == nil {
 		return p.server.offerAll(ctx, p.client, txs)
 	}
 	out := newOutcomes(len(txs))
 	for _, one := range out {
-		p.server.outcomeOf(one, fate{}, shuttingDown())
+		p.server.outcomeOf(one, fate{}, refusal)
 	}
 	return out, nil
 }

@@ -53,6 +53,9 @@ type Config struct {
 	Version string                // of the software
 	Self    consensus.ValidatorID // zero: none
 
+	// DiskLow says why the node takes no part because its disk is nearly full, "" while it has room. Nil: it always has.
+	DiskLow func() string
+
 	// Faucet pays what FaucetService hands out. Nil: FAUCET_DISABLED, as on a chain whose genesis has no faucet.
 	Faucet *Faucet
 	Limits Limits
@@ -137,6 +140,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Peers == nil {
 		cfg.Peers = func() []PeerStatus { return nil }
+	}
+	if cfg.DiskLow == nil {
+		cfg.DiskLow = func() string { return "" }
 	}
 	if cfg.Sharing == nil {
 		cfg.Sharing = func() []mempool.ShareStats { return nil }

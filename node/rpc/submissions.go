@@ -15,8 +15,8 @@ import (
 
 // SubmitTransactions hands several transactions to the pool.
 func (t transactions) SubmitTransactions(ctx context.Context, req *cairnv1.SubmitTransactionsRequest) (*cairnv1.SubmitTransactionsResponse, error) {
-	if t.isStopping() {
-		return nil, shuttingDown()
+	if err := t.taking(); err != nil {
+		return nil, err
 	}
 	if err := checkCount(req.GetTransactions()); err != nil {
 		return nil, err

@@ -102,8 +102,8 @@ func toHeld(id string, held mempool.Outcome) (out *cairnv1.Transaction, err erro
 
 // admit refuses a submission while the node stops, and one of a client that submits too often.
 func (s *Server) admit(ctx context.Context, rate *buckets) error {
-	if s.isStopping() {
-		return shuttingDown()
+	if err := s.taking(); err != nil {
+		return err
 	}
 	if retry, ok := rate.take(s.clientOf(ctx)); !ok {
 		return rateLimited(retry)

@@ -53,6 +53,8 @@
 //	cairn_expiries_since_certificate        gauge              3 or more: the chain is stalled; an idle one shows 0
 //	cairn_fetch_target_height               gauge              height that a fetch under way leads to, else 0
 //	cairn_store_height                      gauge              height of the last block that is durable
+//	cairn_disk_free_bytes                   gauge              bytes that are free on the disk of the home
+//	cairn_disk_low                          gauge              1 while that is below storage.reserve: the node signs and takes nothing
 //	cairn_mempool_transactions              gauge     state    transactions held: ready, parked
 //	cairn_mempool_size_bytes                gauge              their bytes
 //	cairn_mempool_accounts                  gauge              their senders

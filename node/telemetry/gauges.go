@@ -73,6 +73,21 @@ func (t *Telemetry) RegisterStore(height func() consensus.Height) error {
 	return m.callback(func(o metric.Observer) { o.ObserveInt64(stored, int64(height())) }, stored)
 }
 
+// RegisterDisk shows the space of the home's disk and whether it is so low that the node takes no part.
+func (t *Telemetry) RegisterDisk(free func() int64, low func() bool) error {
+	m := &making{meter: t.metrics.meter}
+	bytes := m.observed(described{"cairn_disk_free", "Bytes that are free on the disk of the home."}, metric.WithUnit("By"))
+	flag := m.observed(described{"cairn_disk_low", "1 while free space is below storage.reserve: the node signs and takes nothing."})
+	return m.callback(func(o metric.Observer) {
+		var one int64
+		if low() {
+			one = 1
+		}
+		o.ObserveInt64(bytes, free())
+		o.ObserveInt64(flag, one)
+	}, bytes, flag)
+}
+
 // RegisterEngine shows the engine's snapshot. The function may return nil while there is none.
 func (t *Telemetry) RegisterEngine(status func() *engine.Status) error {
 	m := &making{meter: t.metrics.meter}

@@ -107,6 +107,7 @@ func registerAll(t *testing.T, c *consensustest.Committee, tel *Telemetry) {
 		tel.RegisterFollow(func() follow.Status { return follow.Status{Upstream: "127.0.0.1:9090", Target: 15} }),
 		tel.RegisterShares(func() []mempool.ShareStats { return []mempool.ShareStats{{Peer: c.ID(1), Behind: 14}} }),
 		tel.RegisterStore(func() consensus.Height { return 41 }),
+		tel.RegisterDisk(func() int64 { return 7 }, func() bool { return true }),
 		tel.RegisterEngine(func() *engine.Status {
 			return &engine.Status{Expiries: 2, Status: core.Status{Tree: 3, HighQC: c.GenesisQC(), LastVoted: 9}}
 		}),
@@ -191,6 +192,8 @@ func TestMetricsOfRounds(t *testing.T) {
 		`cairn_peer_messages_dropped_total{peer="b"}`:  13,
 		`cairn_peer_fetched_bytes_total{peer="b"}`:     20,
 		`cairn_store_height`:                           41,
+		`cairn_disk_free_bytes`:                        7,
+		`cairn_disk_low`:                               1,
 		`cairn_tree_blocks`:                            3,
 		`cairn_last_voted_round`:                       9,
 		`cairn_expiries_since_certificate`:             2,

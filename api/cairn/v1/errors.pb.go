@@ -112,6 +112,8 @@ const (
 	// The node is far behind the chain and catches up before it takes transactions; another one may take them. RetryInfo
 	// says when to try again.
 	ErrorReason_NODE_BEHIND ErrorReason_Value = 39
+	// The node's disk is nearly full: it takes no transactions until there is space; RetryInfo says when to try again.
+	ErrorReason_DISK_LOW ErrorReason_Value = 40
 )
 
 // Enum value maps for ErrorReason_Value.
@@ -157,6 +159,7 @@ var (
 		37: "UNIMPLEMENTED",
 		38: "INTERNAL",
 		39: "NODE_BEHIND",
+		40: "DISK_LOW",
 	}
 	ErrorReason_Value_value = map[string]int32{
 		"UNSPECIFIED":             0,
@@ -199,6 +202,7 @@ var (
 		"UNIMPLEMENTED":           37,
 		"INTERNAL":                38,
 		"NODE_BEHIND":             39,
+		"DISK_LOW":                40,
 	}
 )
 
@@ -270,8 +274,8 @@ var File_cairn_v1_errors_proto protoreflect.FileDescriptor
 
 const file_cairn_v1_errors_proto_rawDesc = "" +
 	"\n" +
-	"\x15cairn/v1/errors.proto\x12\bcairn.v1\"\xd4\x06\n" +
-	"\vErrorReason\"\xc4\x06\n" +
+	"\x15cairn/v1/errors.proto\x12\bcairn.v1\"\xe2\x06\n" +
+	"\vErrorReason\"\xd2\x06\n" +
 	"\x05Value\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11MALFORMED_REQUEST\x10\x01\x12\x11\n" +
@@ -313,7 +317,8 @@ const file_cairn_v1_errors_proto_rawDesc = "" +
 	"\tCANCELLED\x10$\x12\x11\n" +
 	"\rUNIMPLEMENTED\x10%\x12\f\n" +
 	"\bINTERNAL\x10&\x12\x0f\n" +
-	"\vNODE_BEHIND\x10'B2Z0github.com/cairnchain/cairn/api/cairn/v1;cairnv1b\x06proto3"
+	"\vNODE_BEHIND\x10'\x12\f\n" +
+	"\bDISK_LOW\x10(B2Z0github.com/cairnchain/cairn/api/cairn/v1;cairnv1b\x06proto3"
 
 var (
 	file_cairn_v1_errors_proto_rawDescOnce sync.Once

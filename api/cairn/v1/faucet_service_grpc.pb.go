@@ -31,7 +31,8 @@ type FaucetServiceClient interface {
 	// Sends funds from the faucet's account by an ordinary transaction, and waits a while for its commit.
 	//
 	// Errors: INVALID_ARGUMENT (INVALID_ADDRESS, MALFORMED_REQUEST), FAILED_PRECONDITION (FAUCET_DISABLED,
-	// INSUFFICIENT_BALANCE), RESOURCE_EXHAUSTED with RetryInfo (RATE_LIMITED, MEMPOOL_FULL), UNAVAILABLE (SHUTTING_DOWN).
+	// INSUFFICIENT_BALANCE), RESOURCE_EXHAUSTED with RetryInfo (RATE_LIMITED, MEMPOOL_FULL), UNAVAILABLE
+	// (SHUTTING_DOWN, DISK_LOW).
 	RequestFunds(ctx context.Context, in *RequestFundsRequest, opts ...grpc.CallOption) (*RequestFundsResponse, error)
 }
 
@@ -62,7 +63,8 @@ type FaucetServiceServer interface {
 	// Sends funds from the faucet's account by an ordinary transaction, and waits a while for its commit.
 	//
 	// Errors: INVALID_ARGUMENT (INVALID_ADDRESS, MALFORMED_REQUEST), FAILED_PRECONDITION (FAUCET_DISABLED,
-	// INSUFFICIENT_BALANCE), RESOURCE_EXHAUSTED with RetryInfo (RATE_LIMITED, MEMPOOL_FULL), UNAVAILABLE (SHUTTING_DOWN).
+	// INSUFFICIENT_BALANCE), RESOURCE_EXHAUSTED with RetryInfo (RATE_LIMITED, MEMPOOL_FULL), UNAVAILABLE
+	// (SHUTTING_DOWN, DISK_LOW).
 	RequestFunds(context.Context, *RequestFundsRequest) (*RequestFundsResponse, error)
 	mustEmbedUnimplementedFaucetServiceServer()
 }

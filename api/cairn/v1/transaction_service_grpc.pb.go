@@ -40,7 +40,7 @@ type TransactionServiceClient interface {
 	// Errors: INVALID_ARGUMENT (MALFORMED_TRANSACTION, WRONG_CHAIN, WRONG_SENDER, BAD_SIGNATURE, TRANSACTION_TOO_LARGE),
 	// FAILED_PRECONDITION (SEQUENCE_TOO_OLD, SEQUENCE_TOO_NEW, INSUFFICIENT_BALANCE, FEE_TOO_LOW, EXPIRED,
 	// REPLACEMENT_FEE_TOO_LOW), RESOURCE_EXHAUSTED with RetryInfo (MEMPOOL_FULL, ACCOUNT_LIMIT, RATE_LIMITED),
-	// UNAVAILABLE (SHUTTING_DOWN, NODE_UNREACHABLE by a listener).
+	// UNAVAILABLE (SHUTTING_DOWN, DISK_LOW, NODE_UNREACHABLE by a listener).
 	SubmitTransaction(ctx context.Context, in *SubmitTransactionRequest, opts ...grpc.CallOption) (*SubmitTransactionResponse, error)
 	// Checks several transactions and hands them to the mempool in this order: an outcome for each, the one that
 	// `SubmitTransaction` would have given without a wait.
@@ -50,7 +50,7 @@ type TransactionServiceClient interface {
 	// the time after which it may be posted again.
 	//
 	// Errors: INVALID_ARGUMENT (MALFORMED_REQUEST, for no transaction or more than `Limits.max_submission_transactions`),
-	// UNAVAILABLE (SHUTTING_DOWN).
+	// UNAVAILABLE (SHUTTING_DOWN, DISK_LOW).
 	SubmitTransactions(ctx context.Context, in *SubmitTransactionsRequest, opts ...grpc.CallOption) (*SubmitTransactionsResponse, error)
 	// Submits transactions as they come, over gRPC only: requests of one or several transactions one way, their outcomes in
 	// the same order the other way.
@@ -170,7 +170,7 @@ type TransactionServiceServer interface {
 	// Errors: INVALID_ARGUMENT (MALFORMED_TRANSACTION, WRONG_CHAIN, WRONG_SENDER, BAD_SIGNATURE, TRANSACTION_TOO_LARGE),
 	// FAILED_PRECONDITION (SEQUENCE_TOO_OLD, SEQUENCE_TOO_NEW, INSUFFICIENT_BALANCE, FEE_TOO_LOW, EXPIRED,
 	// REPLACEMENT_FEE_TOO_LOW), RESOURCE_EXHAUSTED with RetryInfo (MEMPOOL_FULL, ACCOUNT_LIMIT, RATE_LIMITED),
-	// UNAVAILABLE (SHUTTING_DOWN, NODE_UNREACHABLE by a listener).
+	// UNAVAILABLE (SHUTTING_DOWN, DISK_LOW, NODE_UNREACHABLE by a listener).
 	SubmitTransaction(context.Context, *SubmitTransactionRequest) (*SubmitTransactionResponse, error)
 	// Checks several transactions and hands them to the mempool in this order: an outcome for each, the one that
 	// `SubmitTransaction` would have given without a wait.
@@ -180,7 +180,7 @@ type TransactionServiceServer interface {
 	// the time after which it may be posted again.
 	//
 	// Errors: INVALID_ARGUMENT (MALFORMED_REQUEST, for no transaction or more than `Limits.max_submission_transactions`),
-	// UNAVAILABLE (SHUTTING_DOWN).
+	// UNAVAILABLE (SHUTTING_DOWN, DISK_LOW).
 	SubmitTransactions(context.Context, *SubmitTransactionsRequest) (*SubmitTransactionsResponse, error)
 	// Submits transactions as they come, over gRPC only: requests of one or several transactions one way, their outcomes in
 	// the same order the other way.

@@ -1,0 +1,38 @@
+package storage
+
+import (
+	"fmt"
+
+	"github.com/cairnchain/cairn/consensus/safety"
+)
+
+// Lost says what the safety record proves to have been durable here and is not any more; "" when nothing. A record is
+// written after the blocks and certificates that its signatures rest on (P20), so it is a witness outside of the
+// database: a journal that lost its tail, a backup, or an empty database in the place of another one show themselves.
+// What is lost comes back from peers; what was signed is not signed again, whatever is lost, for that rests on the record
+// alone. Ask before Recover, which may remove blocks of dead branches. Safe for concurrent use.
+func (s *Store) Lost(signed safety.State) string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if vote := signed.LastVote; vote != nil && above(vote.Data.Block.Epoch, vote.Round(), s.tip) {
+		if _, ok := s.pending[vote.Data.Block.ID]; !ok {
+			return fmt.Sprintf("the block of the last vote, of height %d and round %d", vote.Data.Block.Height, vote.Round())
+		}
+	}
+	if above(signed.Epoch, signed.LastProposed, s.tip) && !signed.LastProposal.IsZero() {
+		if _, ok := s.pending[signed.LastProposal]; !ok {
+			return fmt.Sprintf("the block of the last proposal, of round %d", signed.LastProposed)
+		}
+	}
+	timeout := signed.LastTimeout
+	if timeout == nil || timeout.QC == nil {
+		return ""
+	}
+	if above(timeout.QC.Block().Epoch, timeout.QC.Round(), s.highQC.Block()) {
+		return fmt.Sprintf("the certificate of round %d, with which the timeout of round %d was signed", timeout.QC.Round(), timeout.Round)
+	}
+	if tc := timeout.TC; tc != nil && (s.highTC == nil || tc.Epoch == s.highTC.Epoch && tc.Round > s.highTC.Round) {
+		return fmt.Sprintf("the timeout certificate of round %d, with which the timeout of round %d was signed", tc.Round, timeout.Round)
+	}
+	return ""
+}
