@@ -135,6 +135,7 @@ type Core struct {
 	shunned  map[consensus.ValidatorID]time.Time // until when a peer is asked after all others
 
 	witness   witness
+	heard     hearing
 	candidate *node          // the first valid proposal of the current round
 	build     *build         // the Build that is under way
 	proposed  consensus.Hash // our newest proposal since the start
@@ -165,6 +166,7 @@ func New(cfg Config, rec Recovery) (*Core, Effects) {
 		helped:    map[consensus.ValidatorID]time.Time{},
 		shunned:   map[consensus.ValidatorID]time.Time{},
 		witness:   newWitness(),
+		heard:     make(hearing, cfg.Validators.Len()),
 		proof:     rec.Proof.Get(),
 		highQC:    rec.Proof.Get(),
 		commitQC:  rec.Proof.Get(),

@@ -101,6 +101,9 @@ func (c *Core) enter(round consensus.Round, reason EntryReason) {
 	c.idleUntil = time.Time{}
 	c.dropVotes()
 	c.dropWitnessed()
+	if reason == ByTC {
+		c.unhear()
+	}
 
 	d := c.duration()
 	c.deadline = deadlines{round: c.now.Add(d), fetch: c.deadline.fetch}

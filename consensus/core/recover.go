@@ -20,6 +20,7 @@ func (c *Core) recover(rec Recovery) {
 	c.recoverTree(rec.Blocks)
 	c.dirty, c.effects.Forget = Save{}, nil
 	c.advance()
+	c.hearAgain()
 	c.send(Envelope{})
 	c.resend(consensus.ValidatorID{})
 	if v := c.safety.LastVote; v != nil && v.Round() == c.round {
