@@ -20,6 +20,7 @@ const (
 	RefusedWrongKey   Refusal = "safety record of another key"
 	RefusedWrongChain Refusal = "another chain"
 	RefusedNewer      Refusal = "written by a newer version"
+	RefusedOlder      Refusal = "written by an older version"
 	RefusedCorrupt    Refusal = "database corrupt"
 	RefusedHome       Refusal = "no such home"
 	RefusedSettings   Refusal = "settings"
@@ -44,6 +45,7 @@ func RefusalOf(err error) Refusal {
 		{storage.ErrWrongChain, RefusedWrongChain},
 		{storage.ErrSafetyNewerSchema, RefusedNewer},
 		{storage.ErrNewerSchema, RefusedNewer},
+		{storage.ErrOlderSchema, RefusedOlder},
 		{storage.ErrCorrupt, RefusedCorrupt},
 		{ErrNoHome, RefusedHome},
 		{ErrOtherNetwork, RefusedHome},

@@ -104,7 +104,7 @@ func (r *Reading) locate(target consensus.Hash, branch []consensus.Hash) (blockA
 		if err != nil {
 			return nil, err
 		}
-		return r.body(info)
+		return storedBlock(r.snap, h, info.ID)
 	}, top, nil
 }
 

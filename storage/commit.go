@@ -21,9 +21,9 @@ type Commit struct {
 	Receipts []app.Receipt     // one per transaction, in order
 }
 
-// Commit makes a block the new tip, in one durable write: block, certificates, receipts, indexes, state, history and the
-// commit marker; the block and every other uncommitted one of its round or an earlier one are removed from the
-// uncommitted, and the high QC is raised to the proof. Then whoever waits on Changed is woken.
+// Commit makes a block the new tip, in one durable write: certificates, receipts, indexes, state, history and the commit
+// marker, and the block unless it was saved before; every other uncommitted one of its round or an earlier one is deleted,
+// and the high QC is raised to the proof. Then whoever waits on Changed is woken.
 //
 // The block must be the child of the tip, and its parts must be those that Info names, else Commit panics: the caller
 // made them. A commit of a height that is committed already is a no-op when it is the same and panics when it is not.
@@ -43,11 +43,17 @@ func (s *Store) Commit(c Commit) error {
 	if c.Block.Parent != s.tip.ID || c.Info.Height != s.tip.Height+1 || c.Block.ParentStateRoot != s.tip.StateRoot {
 		panic(fmt.Sprintf("storage: commit of %v, which is not a child of the tip %v", c.Info, s.tip))
 	}
+	if _, saved := s.pending[c.Info.ID]; !saved {
+		batch.Put(blockKey(c.Info.Height, c.Info.ID), c.Block.Encode())
+	}
 	var decided []consensus.Hash
 	for id, p := range s.pending {
 		if !above(p.epoch, p.round, c.Info) {
 			decided = append(decided, id)
 			batch.Delete(hashKey(prefixPending, id))
+			if id != c.Info.ID {
+				batch.Delete(blockKey(p.height, id))
+			}
 		}
 	}
 	raise := above(c.Proof.Block().Epoch, c.Proof.Round(), s.highQC.Block())
@@ -111,7 +117,6 @@ func (c Commit) batch(receipts [][]byte) *Batch {
 	h := c.Info.Height
 	b := NewBatch(StepCommit)
 	b.ops = make([]Op, 0, 16+len(receipts)+len(c.Changes))
-	b.Put(heightKey(prefixBlock, h), c.Block.Encode())
 	b.Put(heightKey(prefixInfo, h), c.Info.Encode())
 	b.Put(heightKey(prefixProof, h), certificates{QC: c.QC, Proof: c.Proof}.encode())
 	b.Put(heightKey(prefixReceipts, h), encodeReceipts(receipts))

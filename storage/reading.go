@@ -106,7 +106,7 @@ func (r *Reading) Block(h consensus.Height) (Record, error) {
 	if record.Receipts, err = need(r.snap, heightKey(prefixReceipts, h), decodeReceipts); err != nil || h == 0 {
 		return record, err
 	}
-	if record.Block, err = r.body(info); err != nil {
+	if record.Block, err = storedBlock(r.snap, h, info.ID); err != nil {
 		return Record{}, err
 	}
 	if len(record.Receipts) != len(record.Block.Payload) {
@@ -196,17 +196,4 @@ func (r *Reading) certificates(info consensus.BlockInfo) (certificates, error) {
 		return certs, nil
 	}
 	return certificates{}, &CorruptError{Key: describe(key), Err: err}
-}
-
-// body reads a committed block above genesis and checks that it is the one of info.
-func (r *Reading) body(info consensus.BlockInfo) (*consensus.Block, error) {
-	key := heightKey(prefixBlock, info.Height)
-	b, err := need(r.snap, key, consensus.DecodeBlock)
-	if err == nil && b.ID() != info.ID {
-		err = &CorruptError{Key: describe(key), Err: fmt.Errorf("it is block %v, want %v", b, info)}
-	}
-	if err != nil {
-		return nil, err
-	}
-	return b, nil
 }

@@ -18,7 +18,8 @@ func (s *Store) Save(blocks []*consensus.Block, highQC *consensus.QC, highTC *co
 	blocks = slices.DeleteFunc(slices.Clone(blocks), s.stale)
 	for _, b := range blocks {
 		id := b.ID()
-		batch.Put(hashKey(prefixPending, id), b.Encode())
+		batch.Put(blockKey(b.Height, id), b.Encode())
+		batch.Put(hashKey(prefixPending, id), encodeHeight(b.Height))
 	}
 	if highQC != nil && above(highQC.Block().Epoch, highQC.Round(), s.highQC.Block()) {
 		batch.Put(metaKey(metaHighQC), highQC.Encode())
@@ -62,9 +63,8 @@ func (r *Reading) uncommitted() ([]*consensus.Block, error) {
 	var blocks []*consensus.Block
 	var fault error
 	err := r.snap.Scan(Prefix([]byte{prefixPending}), func(key, value []byte) bool {
-		b, err := decodePending(key, slices.Clone(value))
-		if err != nil {
-			fault = err
+		var b *consensus.Block
+		if b, fault = r.pending(slices.Clone(key), value); fault != nil {
 			return false
 		}
 		blocks = append(blocks, b)
@@ -83,39 +83,45 @@ func (r *Reading) uncommitted() ([]*consensus.Block, error) {
 	return blocks, nil
 }
 
+// pending reads the uncommitted block that an entry of prefixPending names.
+func (r *Reading) pending(key, value []byte) (*consensus.Block, error) {
+	id, err := decodeHash(key[1:])
+	if err != nil {
+		return nil, &CorruptError{Key: describe(key), Err: err}
+	}
+	h, err := decodeHeight(value)
+	if err != nil {
+		return nil, &CorruptError{Key: describe(key), Err: err}
+	}
+	return storedBlock(r.snap, h, id)
+}
+
 // anyBlock reads a block that is uncommitted or committed in this Reading, else ErrNotFound.
 func (r *Reading) anyBlock(id consensus.Hash) (*consensus.Block, error) {
-	key := hashKey(prefixPending, id)
-	raw, err := r.snap.Get(key)
+	h, ok, err := load(r.snap, hashKey(prefixPending, id), decodeHeight)
 	if err != nil {
 		return nil, err
 	}
-	if raw != nil {
-		return decodePending(key, raw)
-	}
-	h, err := r.HeightOf(id)
-	if err != nil {
-		return nil, err
+	if !ok {
+		if h, err = r.HeightOf(id); err != nil {
+			return nil, err
+		}
 	}
 	if h == 0 {
 		return nil, fmt.Errorf("genesis has no block: %w", ErrNotFound)
 	}
-	info, err := r.BlockInfo(h)
-	if err != nil {
-		return nil, err
-	}
-	return r.body(info)
+	return storedBlock(r.snap, h, id)
 }
 
-func decodePending(key, raw []byte) (*consensus.Block, error) {
-	b, err := consensus.DecodeBlock(raw)
-	if err == nil {
-		if id := b.ID(); !slices.Equal(hashKey(prefixPending, id), key) {
-			err = fmt.Errorf("it is block %v", id)
-		}
+// storedBlock reads a block above genesis that other values say is there, and checks that it is the one.
+func storedBlock(from Reader, h consensus.Height, id consensus.Hash) (*consensus.Block, error) {
+	key := blockKey(h, id)
+	b, err := need(from, key, consensus.DecodeBlock)
+	if err == nil && (b.ID() != id || b.Height != h) {
+		err = &CorruptError{Key: describe(key), Err: fmt.Errorf("it is block %v", b)}
 	}
 	if err != nil {
-		return nil, &CorruptError{Key: describe(key), Err: err}
+		return nil, err
 	}
 	return b, nil
 }
