@@ -129,6 +129,14 @@ func BenchmarkRead(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+	b.Run("summary", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := range b.N {
+			if _, err := s.Summary(consensus.Height(i%blocks + 1)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 	b.Run("block", func(b *testing.B) {
 		b.ReportAllocs()
 		for i := range b.N {

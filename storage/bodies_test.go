@@ -2,7 +2,10 @@ package storage_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -20,7 +23,7 @@ type puts struct {
 
 func (p *puts) Write(b *storage.Batch, sync bool) error {
 	for _, op := range b.Ops() {
-		if op.Key[0] != 'b' {
+		if op.Key[0] != 'b' && op.Key[0] != 'd' {
 			continue
 		}
 		for mark := range p.of {
@@ -32,13 +35,19 @@ func (p *puts) Write(b *storage.Batch, sync bool) error {
 	return p.KV.Write(b, sync)
 }
 
-// bodies returns the keys under which blocks are stored.
-func bodies(t fatal, kv storage.Reader) map[string]bool {
-	out := map[string]bool{}
-	if err := kv.Scan(storage.Prefix([]byte{'b'}), func(key, _ []byte) bool { out[string(key)] = true; return true }); err != nil {
-		t.Fatal(err)
+// bodies returns how many blocks are stored, each with its payload.
+func bodies(t fatal, kv storage.Reader) int {
+	count := map[byte]map[string]bool{'b': {}, 'd': {}}
+	for prefix, keys := range count {
+		err := kv.Scan(storage.Prefix([]byte{prefix}), func(key, _ []byte) bool { keys[string(key[1:])] = true; return true })
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	return out
+	if !maps.Equal(count['b'], count['d']) {
+		t.Fatal("heads and payloads do not belong together")
+	}
+	return len(count['b'])
 }
 
 type fatal interface{ Fatal(args ...any) }
@@ -111,8 +120,8 @@ func TestPayloadIsWrittenOnce(t *testing.T) {
 				t.Fatalf("%s was written %d times", mark, n)
 			}
 		}
-		if left := bodies(t, kv); len(left) != last {
-			t.Fatalf("%d blocks are stored, %d are committed", len(left), last)
+		if left := bodies(t, kv); left != last {
+			t.Fatalf("%d blocks are stored, %d are committed", left, last)
 		}
 		if blocks, err := s.Uncommitted(); err != nil || len(blocks) > 0 {
 			t.Fatalf("%v are uncommitted, %v", blocks, err)
@@ -141,7 +150,7 @@ func TestRecoverDeletesStrays(t *testing.T) {
 	before := bodies(t, kv)
 	stray := w.child(w.child(links[1], 10, "not stored"), 11, "stray")
 	save(t, s, stray.block)
-	if len(bodies(t, kv)) != len(before)+1 {
+	if bodies(t, kv) != before+1 {
 		t.Fatal("it is not stored")
 	}
 	for range 2 {
@@ -150,8 +159,45 @@ func TestRecoverDeletesStrays(t *testing.T) {
 		if err != nil || len(rec.Uncommitted) != 1 || rec.Uncommitted[0].ID() != links[3].info.ID {
 			t.Fatalf("recovered %v, %v", rec.Uncommitted, err)
 		}
-		if after := bodies(t, kv); len(after) != len(before) {
-			t.Fatalf("%d blocks are stored, want %d", len(after), len(before))
+		if after := bodies(t, kv); after != before {
+			t.Fatalf("%d blocks are stored, want %d", after, before)
 		}
+	}
+}
+
+// TestSummaryReadsNoPayload: what is asked of a block beside its transactions does not depend on the payload, which may be
+// large; what needs it says that it is damaged.
+func TestSummaryReadsNoPayload(t *testing.T) {
+	w := newWorld(t)
+	s, kv := w.openMemory()
+	links := w.chain(4)
+	w.commitAll(s, links)
+	spoil := storage.NewBatch("spoil")
+	if err := kv.Scan(storage.Prefix([]byte{'d'}), func(key, _ []byte) bool {
+		spoil.Put(slices.Clone(key), []byte("?"))
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := kv.Write(spoil, true); err != nil {
+		t.Fatal(err)
+	}
+	for h, l := range links[:4] {
+		summary, err := s.Summary(consensus.Height(h))
+		if err != nil || summary.Info != l.info || len(summary.Receipts) != len(l.receipts) || (summary.Head == nil) != (h == 0) {
+			t.Fatalf("height %d: %+v, %v", h, summary, err)
+		}
+		if h > 0 && (summary.Head.ID() != l.info.ID || !summary.Head.QC.Same(l.block.QC)) {
+			t.Errorf("height %d: %v", h, summary.Head)
+		}
+		if _, err := s.Block(consensus.Height(h)); h > 0 != errors.Is(err, storage.ErrCorrupt) {
+			t.Errorf("block %d: %v", h, err)
+		}
+	}
+	if qc, err := s.QuorumCertificateByID(links[3].info.ID); err != nil || !qc.Same(links[3].qc) {
+		t.Errorf("QC %v, %v", qc, err)
+	}
+	if _, err := s.Summary(4); !errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("above the tip: %v", err)
 	}
 }

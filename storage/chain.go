@@ -104,7 +104,7 @@ func (r *Reading) locate(target consensus.Hash, branch []consensus.Hash) (blockA
 		if err != nil {
 			return nil, err
 		}
-		return storedBlock(r.snap, h, info.ID)
+		return r.body(info)
 	}, top, nil
 }
 

@@ -44,7 +44,7 @@ func (s *Store) Commit(c Commit) error {
 		panic(fmt.Sprintf("storage: commit of %v, which is not a child of the tip %v", c.Info, s.tip))
 	}
 	if _, saved := s.pending[c.Info.ID]; !saved {
-		batch.Put(blockKey(c.Info.Height, c.Info.ID), c.Block.Encode())
+		putBlock(batch, c.Block)
 	}
 	var decided []consensus.Hash
 	for id, p := range s.pending {
@@ -52,7 +52,7 @@ func (s *Store) Commit(c Commit) error {
 			decided = append(decided, id)
 			batch.Delete(hashKey(prefixPending, id))
 			if id != c.Info.ID {
-				batch.Delete(blockKey(p.height, id))
+				deleteBlock(batch, p.height, id)
 			}
 		}
 	}

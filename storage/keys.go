@@ -15,7 +15,8 @@ const schema = 2
 //
 //	prefix          rest of the key      value
 //	prefixMeta      name                 see the meta keys
-//	prefixBlock     height, block id     a block with its payload, committed or not: it is written once
+//	prefixBlock     height, block id     a block without its payload, committed or not: it is written once
+//	prefixPayload   height, block id     its payload
 //	prefixInfo      height               BlockInfo of the committed block
 //	prefixProof     height               its certifying QC and its commit proof
 //	prefixReceipts  height               its receipts, in the order of its transactions
@@ -27,6 +28,7 @@ const schema = 2
 const (
 	prefixMeta     = 'm'
 	prefixBlock    = 'b'
+	prefixPayload  = 'd'
 	prefixInfo     = 'i'
 	prefixProof    = 'p'
 	prefixReceipts = 'r'
@@ -55,8 +57,8 @@ func heightKey(prefix byte, h consensus.Height) []byte {
 
 // blockKey begins with the height, so that blocks are written nearly in the order of their keys and no compaction has to
 // write them again.
-func blockKey(h consensus.Height, id consensus.Hash) []byte {
-	return append(heightKey(prefixBlock, h), id[:]...)
+func blockKey(prefix byte, h consensus.Height, id consensus.Hash) []byte {
+	return append(heightKey(prefix, h), id[:]...)
 }
 
 func hashKey(prefix byte, h consensus.Hash) []byte { return append([]byte{prefix}, h[:]...) }

@@ -14,17 +14,23 @@ type Reading struct {
 	snap Snapshot
 }
 
-// Record is a committed block with everything that was committed with it.
-type Record struct {
-	Block    *consensus.Block // nil at height 0: genesis carries nothing
+// Summary is a committed block without its payload, with everything that was committed with it.
+type Summary struct {
+	Head     *consensus.Head // nil at height 0: genesis carries nothing
 	Info     consensus.BlockInfo
 	QC       *consensus.QC // certifies the block; Proof when that QC was not known
 	Proof    *consensus.QC // its Commit is the block or a descendant of it
 	Receipts []app.Receipt // of its transactions, in order
 }
 
+// Record is a Summary with the block itself.
+type Record struct {
+	Summary
+	Block *consensus.Block // nil at height 0
+}
+
 // TransactionIDs returns the ids of the block's transactions, in order.
-func (r Record) TransactionIDs() []consensus.Hash {
+func (r Summary) TransactionIDs() []consensus.Hash {
 	ids := make([]consensus.Hash, len(r.Receipts))
 	for i, receipt := range r.Receipts {
 		ids[i] = receipt.ID
@@ -91,22 +97,36 @@ func (r *Reading) BlockInfo(h consensus.Height) (consensus.BlockInfo, error) {
 	return info, nil
 }
 
-// Block returns the committed block at a height, else ErrNotFound.
-func (r *Reading) Block(h consensus.Height) (Record, error) {
+// Summary returns the committed block at a height without its payload, which is not read; else ErrNotFound.
+func (r *Reading) Summary(h consensus.Height) (Summary, error) {
 	info, err := r.BlockInfo(h)
 	if err != nil {
-		return Record{}, err
+		return Summary{}, err
 	}
-	record := Record{Info: info}
 	certs, err := r.certificates(info)
 	if err != nil {
-		return Record{}, err
+		return Summary{}, err
 	}
-	record.QC, record.Proof = certs.QC, certs.Proof
-	if record.Receipts, err = need(r.snap, heightKey(prefixReceipts, h), decodeReceipts); err != nil || h == 0 {
-		return record, err
+	out := Summary{Info: info, QC: certs.QC, Proof: certs.Proof}
+	if out.Receipts, err = need(r.snap, heightKey(prefixReceipts, h), decodeReceipts); err != nil {
+		return Summary{}, err
 	}
-	if record.Block, err = storedBlock(r.snap, h, info.ID); err != nil {
+	if h > 0 {
+		if out.Head, err = storedHead(r.snap, h, info.ID); err != nil {
+			return Summary{}, err
+		}
+	}
+	return out, nil
+}
+
+// Block returns the committed block at a height, else ErrNotFound.
+func (r *Reading) Block(h consensus.Height) (Record, error) {
+	summary, err := r.Summary(h)
+	if err != nil || h == 0 {
+		return Record{Summary: summary}, err
+	}
+	record := Record{Summary: summary}
+	if record.Block, err = need(r.snap, blockKey(prefixPayload, h, summary.Info.ID), summary.Head.Join); err != nil {
 		return Record{}, err
 	}
 	if len(record.Receipts) != len(record.Block.Payload) {

@@ -41,7 +41,7 @@ func (s *Store) Recover() (Recovery, error) {
 		}
 		stray = append(stray, id)
 		prune.Delete(hashKey(prefixPending, id))
-		prune.Delete(blockKey(b.Height, id))
+		deleteBlock(prune, b.Height, id)
 		return true
 	})
 	if len(stray) > 0 {

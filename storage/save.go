@@ -18,7 +18,7 @@ func (s *Store) Save(blocks []*consensus.Block, highQC *consensus.QC, highTC *co
 	blocks = slices.DeleteFunc(slices.Clone(blocks), s.stale)
 	for _, b := range blocks {
 		id := b.ID()
-		batch.Put(blockKey(b.Height, id), b.Encode())
+		putBlock(batch, b)
 		batch.Put(hashKey(prefixPending, id), encodeHeight(b.Height))
 	}
 	if highQC != nil && above(highQC.Block().Epoch, highQC.Round(), s.highQC.Block()) {
@@ -98,30 +98,21 @@ func (r *Reading) pending(key, value []byte) (*consensus.Block, error) {
 
 // anyBlock reads a block that is uncommitted or committed in this Reading, else ErrNotFound.
 func (r *Reading) anyBlock(id consensus.Hash) (*consensus.Block, error) {
-	h, ok, err := load(r.snap, hashKey(prefixPending, id), decodeHeight)
+	h, err := r.anyHeight(id)
 	if err != nil {
 		return nil, err
-	}
-	if !ok {
-		if h, err = r.HeightOf(id); err != nil {
-			return nil, err
-		}
-	}
-	if h == 0 {
-		return nil, fmt.Errorf("genesis has no block: %w", ErrNotFound)
 	}
 	return storedBlock(r.snap, h, id)
 }
 
-// storedBlock reads a block above genesis that other values say is there, and checks that it is the one.
-func storedBlock(from Reader, h consensus.Height, id consensus.Hash) (*consensus.Block, error) {
-	key := blockKey(h, id)
-	b, err := need(from, key, consensus.DecodeBlock)
-	if err == nil && (b.ID() != id || b.Height != h) {
-		err = &CorruptError{Key: describe(key), Err: fmt.Errorf("it is block %v", b)}
+// anyHeight returns the height of a block above genesis that is uncommitted or committed in this Reading, else ErrNotFound.
+func (r *Reading) anyHeight(id consensus.Hash) (consensus.Height, error) {
+	h, ok, err := load(r.snap, hashKey(prefixPending, id), decodeHeight)
+	if err == nil && !ok {
+		h, err = r.HeightOf(id)
 	}
-	if err != nil {
-		return nil, err
+	if err == nil && h == 0 {
+		err = fmt.Errorf("genesis has no block: %w", ErrNotFound)
 	}
-	return b, nil
+	return h, err
 }
