@@ -58,7 +58,7 @@ var exits = []exit{
 var refusalExits = map[node.Refusal]exit{
 	node.RefusedLocked: exitLocked, node.RefusedNoSafety: exitNoSafety, node.RefusedDamaged: exitDamaged,
 	node.RefusedWrongKey: exitWrongKey, node.RefusedWrongChain: exitChain, node.RefusedNewer: exitNewer,
-	node.RefusedOlder: exitNewer,
+	node.RefusedOlder:   exitNewer,
 	node.RefusedCorrupt: exitCorrupt, node.RefusedHome: exitHome, node.RefusedSettings: exitSettings,
 	node.RefusedGenesis: exitGenesis, node.RefusedKey: exitKey, node.RefusedDistrust: exitDistrust,
 }
