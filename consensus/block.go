@@ -95,6 +95,10 @@ func readHeader(r *canonical.Reader) (h Header) {
 func (b *Block) write(w *canonical.Writer) {
 	b.Header.write(w)
 	b.QC.write(w)
+	b.writePayload(w)
+}
+
+func (b *Block) writePayload(w *canonical.Writer) {
 	w.Uint32(uint32(len(b.Payload)))
 	for _, tx := range b.Payload {
 		w.VarBytes(tx)
@@ -103,7 +107,11 @@ func (b *Block) write(w *canonical.Writer) {
 
 func readBlock(r *canonical.Reader) *Block {
 	h := readHeader(r)
-	qc := readQC(r)
+	return readBody(r, h, readQC(r))
+}
+
+// readBody reads the payload that belongs to a header and makes the block.
+func readBody(r *canonical.Reader, h Header, qc *QC) *Block {
 	n := r.Count(MaxBlockTransactions, 4)
 	payload, size := make([][]byte, 0, n), 0
 	for range n {
@@ -126,13 +134,18 @@ func readBlock(r *canonical.Reader) *Block {
 
 // Encode returns the canonical bytes of the block with its QC and payload.
 func (b *Block) Encode() []byte {
-	size := 2048
+	w := canonical.NewWriter(2048 + b.payloadSize())
+	b.write(w)
+	return w.Bytes()
+}
+
+// payloadSize is what the encoded payload takes at most, in bytes.
+func (b *Block) payloadSize() int {
+	size := 4
 	for _, tx := range b.Payload {
 		size += 4 + len(tx)
 	}
-	w := canonical.NewWriter(size)
-	b.write(w)
-	return w.Bytes()
+	return size
 }
 
 // DecodeBlock reads what Encode wrote and checks that the payload is the header's; else ErrMalformed. The block keeps

@@ -67,38 +67,101 @@ func TestFoldFailed(t *testing.T) {
 		// Committees are ordered by key, and powers given in that order.
 		before := consensus.FailedAt{Timestamp: 5 * memory, Failed: bits(k.Len(), c.before...)}
 		got := k.Set.FoldFailed(before, 5*memory+1, ids(k, c.new...))
-		if want := bits(k.Len(), c.want...); !slices.Equal(got, want) {
-			t.Errorf("%s: %08b, want %08b", name, got, want)
+		if want := bits(k.Len(), c.want...); !slices.Equal(got.Least, want) || !slices.Equal(got.Most, want) {
+			t.Errorf("%s: %08b, want %08b alone", name, got, want)
 		}
 	}
 }
 
-// TestFailureMemory: failures are forgotten when block time enters the next interval, and not before.
+// TestFailureMemory: what the parent names is kept while block time stays in one interval, is to choose from in the block
+// that enters another one, and is forgotten in the one that enters another hour.
 func TestFailureMemory(t *testing.T) {
+	const hour = 36
 	c := consensustest.New(consensustest.Equal(7)...)
-	old := bits(7, 5)
+	old, fresh, both := bits(7, 5), bits(7, 1), bits(7, 1, 5)
+	if memory*hour != consensus.Timestamp(consensus.FailureAmnesty.Milliseconds()) {
+		t.Fatal("the amnesty is another one")
+	}
+	const kept, chosen, forgotten = 1, 2, 3
 	for _, k := range []struct {
 		parent, block consensus.Timestamp
-		kept          bool
+		want          int
 	}{
-		{7 * memory, 7*memory + 1, true}, {7 * memory, 8*memory - 2, true}, {7 * memory, 8*memory - 1, true},
-		{7 * memory, 8 * memory, false}, {8*memory - 1, 8 * memory, false}, {8*memory - 1, 8*memory + 1, false},
-		{8*memory - 2, 8*memory - 1, true}, {7*memory - 1, 8*memory - 1, false}, {7 * memory, 70 * memory, false},
+		{7 * memory, 7*memory + 1, kept}, {7 * memory, 8*memory - 2, kept}, {7 * memory, 8*memory - 1, kept},
+		{7 * memory, 8 * memory, chosen}, {8*memory - 1, 8 * memory, chosen}, {8*memory - 1, 8*memory + 1, chosen},
+		{8*memory - 2, 8*memory - 1, kept}, {7*memory - 1, 8*memory - 1, chosen}, {7 * memory, 30 * memory, chosen},
+		{7 * memory, hour*memory - 1, chosen}, {7 * memory, hour * memory, forgotten}, {hour*memory - 1, hour * memory, forgotten},
+		{hour*memory - 1, hour*memory + 1, forgotten}, {hour * memory, hour*memory + 1, kept}, {memory, 70 * memory, forgotten},
 	} {
 		before := consensus.FailedAt{Timestamp: k.parent, Failed: old}
-		if got := c.Set.FoldFailed(before, k.block, nil); (len(got) > 0) != k.kept {
-			t.Errorf("from %d to %d: %b", k.parent, k.block, got)
+		with, without := c.Set.FoldFailed(before, k.block, ids(c, 1)), c.Set.FoldFailed(before, k.block, nil)
+		want := [4][]byte{fresh, both, nil, old}
+		switch k.want {
+		case kept:
+			want = [4][]byte{both, both, old, old}
+		case forgotten:
+			want = [4][]byte{fresh, fresh, nil, nil}
 		}
-		want := bits(7, 1)
-		if k.kept {
-			want = bits(7, 1, 5)
-		}
-		if got := c.Set.FoldFailed(before, k.block, ids(c, 1)); !slices.Equal(got, want) {
-			t.Errorf("from %d to %d with a new one: %b", k.parent, k.block, got)
+		for i, got := range [4][]byte{with.Least, with.Most, without.Least, without.Most} {
+			if !slices.Equal(got, want[i]) {
+				t.Errorf("from %d to %d, %d: %b, want %b", k.parent, k.block, i, got, want[i])
+			}
 		}
 	}
 	if !slices.Equal(old, bits(7, 5)) {
 		t.Error("the parent's bitmap was written to")
+	}
+}
+
+// TestFailedChoice: of all bitmaps those are allowed that name all of the least and nobody beyond the most; whom a leader
+// lets back in is one of them, and nobody is let in that it did not hear, nor kept out that it did and may let in.
+func TestFailedChoice(t *testing.T) {
+	for n, failures := range map[int][][2][]int{
+		4:  {{nil, nil}, {{1}, nil}, {nil, {1}}, {{3}, {3}}},
+		7:  {{{1}, {2}}, {{3, 5}, nil}},
+		10: {{{0, 8}, nil}, {{0, 8}, {9}}, {{9}, {8, 1}}, {{2, 9}, {2, 3}}},
+	} {
+		c := consensustest.New(consensustest.Equal(n)...)
+		for _, k := range failures {
+			choice := c.Set.FoldFailed(consensus.FailedAt{Timestamp: memory - 1, Failed: bits(n, k[0]...)}, memory, ids(c, k[1]...))
+			allowed := 0
+			for mask := range 1 << n {
+				var named []int
+				for i := range n {
+					if mask>>i&1 == 1 {
+						named = append(named, i)
+					}
+				}
+				want := true
+				for i := range n {
+					in, old, fresh := slices.Contains(named, i), slices.Contains(k[0], i), slices.Contains(k[1], i)
+					want = want && (!in || old || fresh) && (in || !fresh)
+				}
+				bitmap := bits(n, named...)
+				if got := choice.Allows(bitmap); got != want {
+					t.Errorf("%d, %v: %v allowed: %v", n, k, named, got)
+				}
+				if want {
+					allowed++
+				}
+				if len(bitmap) > 0 && choice.Allows(append(slices.Clone(bitmap), 0)) || len(bitmap) > 1 && choice.Allows(bitmap[:1]) {
+					t.Errorf("%d, %v: %v is allowed in another length", n, k, named)
+				}
+				chosen := choice.Without(func(i int) bool { return !slices.Contains(named, i) })
+				if !choice.Allows(chosen) {
+					t.Errorf("%d, %v: chosen are %b", n, k, chosen)
+				}
+				for i := range n {
+					old, fresh := slices.Contains(k[0], i), slices.Contains(k[1], i)
+					if kept := fresh || old && slices.Contains(named, i); consensus.InBitmap(chosen, i) != kept {
+						t.Errorf("%d, %v without all but %v: %b", n, k, named, chosen)
+					}
+				}
+			}
+			if allowed == 0 || choice.Allows(make([]byte, (n+7)/8)) || choice.Allows(make([]byte, 9)) {
+				t.Errorf("%d, %v: nothing is allowed, or zeros are", n, k)
+			}
+		}
 	}
 }
 
@@ -110,8 +173,9 @@ func TestFailedLeaveAQuorum(t *testing.T) {
 		c := consensustest.New(powers...)
 		some := rapid.SliceOfN(rapid.IntRange(0, c.Len()-1), 0, c.Len())
 		first, second := some.Draw(t, "first"), some.Draw(t, "second")
-		before := consensus.FailedAt{Timestamp: memory, Failed: c.Set.FoldFailed(consensus.FailedAt{}, memory, ids(c, first...))}
-		after := c.Set.FoldFailed(before, memory+1, ids(c, second...))
+		before := consensus.FailedAt{Timestamp: memory, Failed: c.Set.FoldFailed(consensus.FailedAt{}, memory, ids(c, first...)).Most}
+		next := rapid.SampledFrom([]consensus.Timestamp{memory + 1, 2 * memory}).Draw(t, "next")
+		after := c.Set.FoldFailed(before, next, ids(c, second...)).Most
 		var left, all consensus.Power
 		for i := range c.Len() {
 			in := consensus.InBitmap(after, i)

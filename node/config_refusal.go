@@ -22,6 +22,7 @@ const (
 	RefusedWrongKey   Refusal = "safety record of another key"
 	RefusedWrongChain Refusal = "another chain"
 	RefusedNewer      Refusal = "written by a newer version"
+	RefusedOlder      Refusal = "written by an older version"
 	RefusedCorrupt    Refusal = "database corrupt"
 	RefusedHome       Refusal = "no such home"
 	RefusedSettings   Refusal = "settings"
@@ -53,6 +54,7 @@ func RefusalOf(err error) Refusal {
 		{storage.ErrWrongChain, RefusedWrongChain},
 		{storage.ErrSafetyNewerSchema, RefusedNewer},
 		{storage.ErrNewerSchema, RefusedNewer},
+		{storage.ErrOlderSchema, RefusedOlder},
 		{storage.ErrCorrupt, RefusedCorrupt},
 		{storage.ErrFolder, RefusedFolder},
 		{ErrFewFiles, RefusedFiles},

@@ -15,7 +15,7 @@ func TestRefusals(t *testing.T) {
 		storage.ErrLocked: RefusedLocked, storage.ErrSafetyMissing: RefusedNoSafety, storage.ErrSafetyDamaged: RefusedDamaged,
 		storage.ErrSafetyWrongKey: RefusedWrongKey, storage.ErrSafetyWrongChain: RefusedWrongChain,
 		storage.ErrWrongChain: RefusedWrongChain, storage.ErrSafetyNewerSchema: RefusedNewer,
-		storage.ErrNewerSchema: RefusedNewer, &storage.CorruptError{Key: "k", Err: errors.New("x")}: RefusedCorrupt,
+		storage.ErrNewerSchema: RefusedNewer, storage.ErrOlderSchema: RefusedOlder, &storage.CorruptError{Key: "k", Err: errors.New("x")}: RefusedCorrupt,
 		ErrNoHome: RefusedHome, ErrOtherNetwork: RefusedHome, &SettingError{"k", "m"}: RefusedSettings, ErrGenesis: RefusedGenesis,
 		keys.ErrExposed: RefusedKey, keys.ErrMalformed: RefusedKey, keys.ErrPassphraseNeeded: RefusedKey,
 		keys.ErrPassphraseWrong: RefusedKey, errors.New("any other"): NoRefusal, keys.ErrNotFound: NoRefusal,
@@ -26,7 +26,7 @@ func TestRefusals(t *testing.T) {
 		}
 		seen[want] = true
 	}
-	if RefusalOf(nil) != NoRefusal || len(seen) != 12 {
+	if RefusalOf(nil) != NoRefusal || len(seen) != 13 {
 		t.Errorf("%d refusals", len(seen))
 	}
 }

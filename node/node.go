@@ -108,8 +108,8 @@ type Endpoints struct {
 // Close it.
 //
 // Errors that an operator can act on: *PortBusyError, ErrGenesis, keys.Err…, storage.ErrLocked, storage.ErrSafety…,
-// storage.ErrCorrupt, storage.ErrWrongChain, storage.ErrNewerSchema, storage.ErrFolder, follow.ErrStopped, ErrCrashLoop,
-// ErrFewFiles. Their messages say what to do.
+// storage.ErrCorrupt, storage.ErrWrongChain, storage.ErrNewerSchema, storage.ErrOlderSchema, storage.ErrFolder,
+// follow.ErrStopped, ErrCrashLoop, ErrFewFiles. Their messages say what to do.
 func New(opts Options) (*Node, error) {
 	if err := opts.Settings.Validate(); err != nil {
 		return nil, err

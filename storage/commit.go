@@ -21,10 +21,10 @@ type Commit struct {
 	Receipts []app.Receipt     // one per transaction, in order
 }
 
-// Commit makes blocks of ascending heights, the last of them the new tip, irrevocable in one durable write: blocks,
-// certificates, receipts, indexes, state, history and the commit marker; they and every other uncommitted block of the
-// tip's round or an earlier one are removed from the uncommitted, and the high QC is raised to the last proof. Then whoever
-// waits on Changed is woken. After a crash all of them are committed or none.
+// Commit makes blocks of ascending heights, the last of them the new tip, irrevocable in one durable write: certificates,
+// receipts, indexes, state, history and the commit marker, and the blocks unless they were saved before; every other
+// uncommitted block of the tip's round or an earlier one is deleted, and the high QC is raised to the last proof. Then
+// whoever waits on Changed is woken. After a crash all of them are committed or none.
 //
 // The first block must be the child of the tip and each other one of its forerunner, and their parts must be those that
 // Info names, else Commit panics: the caller made them. What is committed already is left out when it is the same and
@@ -55,22 +55,31 @@ func (s *Store) Commit(commits ...Commit) error {
 
 // extend writes commits on the tip, of which ops are the larger part. The caller holds s.writing.
 func (s *Store) extend(commits []Commit, ops []Op) error {
-	tip := s.tip
+	tip, committed := s.tip, make(map[consensus.Hash]bool, len(commits))
 	for _, c := range commits {
 		if c.Block.Parent != tip.ID || c.Info.Height != tip.Height+1 || c.Block.ParentStateRoot != tip.StateRoot {
 			panic(fmt.Sprintf("storage: commit of %v, which is not a child of the tip %v", c.Info, tip))
 		}
 		tip = c.Info
+		committed[tip.ID] = true
 	}
 	last := commits[len(commits)-1]
 	batch := &Batch{Step: StepCommit, ops: ops}
 	batch.Put(metaKey(metaHistory), last.History.Encode())
 	batch.Put(metaKey(metaMarker), markerOf(tip).encode())
+	for _, c := range commits {
+		if _, saved := s.pending[c.Info.ID]; !saved {
+			putBlock(batch, c.Block)
+		}
+	}
 	var decided []consensus.Hash
 	for id, p := range s.pending {
 		if !above(p.epoch, p.round, tip) {
 			decided = append(decided, id)
 			batch.Delete(hashKey(prefixPending, id))
+			if !committed[id] {
+				deleteBlock(batch, p.height, id)
+			}
 		}
 	}
 	raise := above(last.Proof.Block().Epoch, last.Proof.Round(), s.highQC.Block())
@@ -136,7 +145,6 @@ func (c Commit) check(receipts [][]byte) {
 func (c Commit) ops(receipts [][]byte) []Op {
 	h := c.Info.Height
 	b := &Batch{ops: make([]Op, 0, 16+len(receipts)+len(c.Changes))}
-	b.Put(heightKey(prefixBlock, h), c.Block.Encode())
 	b.Put(heightKey(prefixInfo, h), c.Info.Encode())
 	b.Put(heightKey(prefixProof, h), certificates{QC: c.QC, Proof: c.Proof}.encode())
 	b.Put(heightKey(prefixReceipts, h), encodeReceipts(receipts))

@@ -46,6 +46,7 @@ func valueCodecs() []valueCodec {
 		valueCodecOf("location", decodeLocation, encodeLocation, location{1, 2}),
 		valueCodecOf("height", decodeHeight, encodeHeight, 9),
 		valueCodecOf("schema", decodeSchema, func(uint32) []byte { return encodeSchema() }, schema),
+		valueCodecOf("head", consensus.DecodeHead, (*consensus.Head).Encode, c.Block(c.GenesisQC(), 1, nil).Head(), c.Block(qc, 4, nil, "x").Head()),
 		valueCodecOf("hash", decodeHash, func(h consensus.Hash) []byte { return h[:] }, consensus.Hash{1}),
 	}
 }

@@ -17,6 +17,8 @@ var (
 	ErrWrongChain = errors.New("storage: another chain")
 	// ErrNewerSchema says that a newer version of the program wrote the folder.
 	ErrNewerSchema = errors.New("storage: written by a newer version")
+	// ErrOlderSchema says that an older version of the program wrote the folder, and that this one cannot read it.
+	ErrOlderSchema = errors.New("storage: written by an older version")
 	// ErrFailed says that a write failed. It is fatal: what is on disk is unknown until the process has ended and the
 	// folder is opened again, so nothing is retried and every later write is refused.
 	ErrFailed = errors.New("storage: a write failed, the process must end")

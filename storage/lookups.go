@@ -32,6 +32,11 @@ func (s *Store) Block(h consensus.Height) (Record, error) {
 	return read(s, func(r *Reading) (Record, error) { return r.Block(h) })
 }
 
+// Summary is Reading.Summary on a Snapshot of its own.
+func (s *Store) Summary(h consensus.Height) (Summary, error) {
+	return read(s, func(r *Reading) (Summary, error) { return r.Summary(h) })
+}
+
 // BlockByID is Reading.BlockByID on a Snapshot of its own.
 func (s *Store) BlockByID(id consensus.Hash) (Record, error) {
 	return read(s, func(r *Reading) (Record, error) { return r.BlockByID(id) })
@@ -75,11 +80,15 @@ func (s *Store) QuorumCertificateByID(id consensus.Hash) (*consensus.QC, error) 
 		if !found {
 			return nil, err
 		}
-		b, err := r.anyBlock(child)
+		above, err := r.anyHeight(child)
 		if err != nil {
 			return nil, err
 		}
-		return b.QC, nil
+		head, err := storedHead(r.snap, above, child)
+		if err != nil {
+			return nil, err
+		}
+		return head.QC, nil
 	})
 }
 

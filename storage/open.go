@@ -20,7 +20,7 @@ func (g Genesis) Block() (consensus.BlockInfo, consensus.History) {
 
 // Open returns the Store on kv, which belongs to it from then on unless there is an error. On an empty kv it writes
 // genesis; else it checks that the chain is the same one, and the newest commit against blocks, state root and history.
-// The error is ErrWrongChain, ErrNewerSchema, ErrCorrupt (then it says what to do), ErrFailed, or one of the device's.
+// The error is ErrWrongChain, ErrNewerSchema, ErrOlderSchema, ErrCorrupt (then it says what to do), ErrFailed, or one of the device's.
 func Open(kv KV, g Genesis) (*Store, error) {
 	info, history := g.Block()
 	s := &Store{
@@ -86,6 +86,10 @@ func (s *Store) checkChain(hash consensus.Hash) error {
 	}
 	if version > schema {
 		return fmt.Errorf("%w: schema %d, this one knows %d: start the version that wrote it", ErrNewerSchema, version, schema)
+	}
+	if version < schema {
+		return fmt.Errorf("%w: schema %d, this one writes %d and reads no other; start the version that wrote it, or: %s",
+			ErrOlderSchema, version, schema, howToReplace)
 	}
 	stored, err := need(s.kv, metaKey(metaGenesis), decodeHash)
 	if err != nil {

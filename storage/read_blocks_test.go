@@ -10,8 +10,8 @@ import (
 // recordOf makes a block of one transaction of a size, as far as the cache looks at it.
 func recordOf(h consensus.Height, size int) Record {
 	return Record{
-		Block: &consensus.Block{Payload: [][]byte{make([]byte, size)}}, Info: consensus.BlockInfo{Height: h},
-		Receipts: make([]app.Receipt, 1),
+		Summary: Summary{Info: consensus.BlockInfo{Height: h}, Receipts: make([]app.Receipt, 1)},
+		Block:   &consensus.Block{Payload: [][]byte{make([]byte, size)}},
 	}
 }
 

@@ -15,17 +15,23 @@ type Reading struct {
 	blocks *readBlocks
 }
 
-// Record is a committed block with everything that was committed with it.
-type Record struct {
-	Block    *consensus.Block // nil at height 0: genesis carries nothing
+// Summary is a committed block without its payload, with everything that was committed with it.
+type Summary struct {
+	Head     *consensus.Head // nil at height 0: genesis carries nothing
 	Info     consensus.BlockInfo
 	QC       *consensus.QC // certifies the block; Proof when that QC was not known
 	Proof    *consensus.QC // its Commit is the block or a descendant of it
 	Receipts []app.Receipt // of its transactions, in order
 }
 
+// Record is a Summary with the block itself.
+type Record struct {
+	Summary
+	Block *consensus.Block // nil at height 0
+}
+
 // TransactionIDs returns the ids of the block's transactions, in order.
-func (r Record) TransactionIDs() []consensus.Hash {
+func (r Summary) TransactionIDs() []consensus.Hash {
 	ids := make([]consensus.Hash, len(r.Receipts))
 	for i, receipt := range r.Receipts {
 		ids[i] = receipt.ID
@@ -92,22 +98,36 @@ func (r *Reading) BlockInfo(h consensus.Height) (consensus.BlockInfo, error) {
 	return info, nil
 }
 
-// Block returns the committed block at a height, else ErrNotFound.
-func (r *Reading) Block(h consensus.Height) (Record, error) {
+// Summary returns the committed block at a height without its payload, which is not read; else ErrNotFound.
+func (r *Reading) Summary(h consensus.Height) (Summary, error) {
 	info, err := r.BlockInfo(h)
 	if err != nil {
-		return Record{}, err
+		return Summary{}, err
 	}
-	record := Record{Info: info}
 	certs, err := r.certificates(info)
 	if err != nil {
-		return Record{}, err
+		return Summary{}, err
 	}
-	record.QC, record.Proof = certs.QC, certs.Proof
-	if record.Receipts, err = need(r.snap, heightKey(prefixReceipts, h), decodeReceipts); err != nil || h == 0 {
-		return record, err
+	out := Summary{Info: info, QC: certs.QC, Proof: certs.Proof}
+	if out.Receipts, err = need(r.snap, heightKey(prefixReceipts, h), decodeReceipts); err != nil {
+		return Summary{}, err
 	}
-	if record.Block, err = r.body(info); err != nil {
+	if h > 0 {
+		if out.Head, err = storedHead(r.snap, h, info.ID); err != nil {
+			return Summary{}, err
+		}
+	}
+	return out, nil
+}
+
+// Block returns the committed block at a height, else ErrNotFound.
+func (r *Reading) Block(h consensus.Height) (Record, error) {
+	summary, err := r.Summary(h)
+	if err != nil || h == 0 {
+		return Record{Summary: summary}, err
+	}
+	record := Record{Summary: summary}
+	if record.Block, err = need(r.snap, blockKey(prefixPayload, h, summary.Info.ID), summary.Head.Join); err != nil {
 		return Record{}, err
 	}
 	if len(record.Receipts) != len(record.Block.Payload) {
@@ -201,17 +221,4 @@ func (r *Reading) certificates(info consensus.BlockInfo) (certificates, error) {
 		return certs, nil
 	}
 	return certificates{}, &CorruptError{Key: describe(key), Err: err}
-}
-
-// body reads a committed block above genesis and checks that it is the one of info.
-func (r *Reading) body(info consensus.BlockInfo) (*consensus.Block, error) {
-	key := heightKey(prefixBlock, info.Height)
-	b, err := need(r.snap, key, consensus.DecodeBlock)
-	if err == nil && b.ID() != info.ID {
-		err = &CorruptError{Key: describe(key), Err: fmt.Errorf("it is block %v, want %v", b, info)}
-	}
-	if err != nil {
-		return nil, err
-	}
-	return b, nil
 }

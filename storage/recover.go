@@ -41,6 +41,7 @@ func (s *Store) Recover() (Recovery, error) {
 		}
 		stray = append(stray, id)
 		prune.Delete(hashKey(prefixPending, id))
+		deleteBlock(prune, b.Height, id)
 		return true
 	})
 	if len(stray) > 0 {

@@ -97,30 +97,29 @@ var (
 // cannot be taken.
 func (p Replay) next(from Reader, s *Store) (Commit, error) {
 	tip := s.Tip()
-	h := tip.Height + 1
-	b, ok, err := load(from, heightKey(prefixBlock, h), consensus.DecodeBlock)
+	key := heightKey(prefixProof, tip.Height+1)
+	certs, ok, err := load(from, key, decodeCertificates)
 	switch {
 	case err != nil:
 		return Commit{}, err
-	case !ok && !p.claims(from, h):
+	case !ok && !p.claims(from, tip.Height+1):
 		return Commit{}, errEndOfChain
 	case !ok:
-		return Commit{}, &CorruptError{Key: describe(heightKey(prefixBlock, h)), Err: errMissing}
-	case b.Height != h || b.Parent != tip.ID || b.QC.Block() != tip || b.ParentStateRoot != tip.StateRoot:
-		return Commit{}, &CorruptError{Key: describe(heightKey(prefixBlock, h)), Err: fmt.Errorf("%v is not the child of %v", b, tip)}
+		return Commit{}, &CorruptError{Key: describe(key), Err: errMissing}
 	}
-	certs, err := need(from, heightKey(prefixProof, h), decodeCertificates)
+	certified, err := p.certified(from, certs, tip.Height+1)
+	if err != nil {
+		return Commit{}, &CorruptError{Key: describe(key), Err: err}
+	}
+	b, err := storedBlock(from, certified.Height, certified.ID)
 	if err != nil {
 		return Commit{}, err
 	}
-	for _, qc := range []*consensus.QC{b.QC, certs.QC, certs.Proof} {
-		if _, err := p.Verifier.QC(qc); err != nil {
-			return Commit{}, &CorruptError{Key: describe(heightKey(prefixProof, h)), Err: err}
-		}
+	if b.Parent != tip.ID || b.QC.Block() != tip || b.ParentStateRoot != tip.StateRoot {
+		return Commit{}, &CorruptError{Key: describe(key), Err: fmt.Errorf("%v is not the child of %v", b, tip)}
 	}
-	certified, err := p.certified(from, certs, b)
-	if err != nil {
-		return Commit{}, &CorruptError{Key: describe(heightKey(prefixProof, h)), Err: err}
+	if _, err := p.Verifier.QC(b.QC); err != nil {
+		return Commit{}, &CorruptError{Key: describe(key), Err: err}
 	}
 	c, err := p.execute(s, b)
 	if err == nil && c.Info != certified {
@@ -140,28 +139,29 @@ func (p Replay) claims(from Reader, h consensus.Height) bool {
 	return err != nil || info != nil
 }
 
-// certified returns the outcome of b that a quorum certified, once it is sure that b is committed: the block that the
-// proof commits is b or descends from b. The certificates are verified.
-func (p Replay) certified(from Reader, certs certificates, b *consensus.Block) (info consensus.BlockInfo, err error) {
-	target, last := certs.Proof.Commit(), b.ID()
-	info = target // if the proof is of b itself
-	for h := b.Height + 1; h <= target.Height; h++ {
-		child, err := need(from, heightKey(prefixBlock, h), consensus.DecodeBlock)
+// certified returns the outcome that a quorum certified of the committed block at a height, going down from the block that
+// the proof commits: each block names its parent, and carries the certificate of the parent's outcome.
+func (p Replay) certified(from Reader, certs certificates, h consensus.Height) (consensus.BlockInfo, error) {
+	for _, qc := range []*consensus.QC{certs.QC, certs.Proof} {
+		if _, err := p.Verifier.QC(qc); err != nil {
+			return consensus.BlockInfo{}, err
+		}
+	}
+	info := certs.Proof.Commit()
+	for info.Height > h {
+		child, err := storedHead(from, info.Height, info.ID)
 		if err != nil {
 			return info, err
 		}
-		if child.Parent != last || child.Height != h {
+		if _, err := p.Verifier.QC(child.QC); err != nil {
+			return info, err
+		}
+		info = child.QC.Block()
+		if info.ID != child.Parent || info.Height != child.Height-1 {
 			return info, errUnproved
 		}
-		if h == b.Height+1 {
-			info = child.QC.Block()
-			if _, err := p.Verifier.QC(child.QC); err != nil {
-				return info, err
-			}
-		}
-		last = child.ID()
 	}
-	if target.ID != last || info.ID != b.ID() || certs.QC.Block() != info && !certs.QC.Same(certs.Proof) {
+	if info.Height != h || certs.QC.Block() != info && !certs.QC.Same(certs.Proof) {
 		return info, errUnproved
 	}
 	return info, nil
@@ -194,7 +194,7 @@ func (p Replay) execute(s *Store, b *consensus.Block) (Commit, error) {
 func (p Replay) keepUncommitted(from Reader, s *Store, done *Replayed) error {
 	var blocks []*consensus.Block
 	_ = from.Scan(Prefix([]byte{prefixPending}), func(key, value []byte) bool { // what comes after a damage is left out
-		b, err := decodePending(key, slices.Clone(value))
+		b, err := pendingBlockOf(from, slices.Clone(key), value)
 		if err != nil {
 			return true
 		}

@@ -18,7 +18,8 @@ func (s *Store) Save(blocks []*consensus.Block, highQC *consensus.QC, highTC *co
 	blocks = slices.DeleteFunc(slices.Clone(blocks), s.stale)
 	for _, b := range blocks {
 		id := b.ID()
-		batch.Put(hashKey(prefixPending, id), b.Encode())
+		putBlock(batch, b)
+		batch.Put(hashKey(prefixPending, id), encodeHeight(b.Height))
 	}
 	if highQC != nil && above(highQC.Block().Epoch, highQC.Round(), s.highQC.Block()) {
 		batch.Put(metaKey(metaHighQC), highQC.Encode())
@@ -62,9 +63,8 @@ func (r *Reading) uncommitted() ([]*consensus.Block, error) {
 	var blocks []*consensus.Block
 	var fault error
 	err := r.snap.Scan(Prefix([]byte{prefixPending}), func(key, value []byte) bool {
-		b, err := decodePending(key, slices.Clone(value))
-		if err != nil {
-			fault = err
+		var b *consensus.Block
+		if b, fault = pendingBlockOf(r.snap, slices.Clone(key), value); fault != nil {
 			return false
 		}
 		blocks = append(blocks, b)
@@ -83,39 +83,36 @@ func (r *Reading) uncommitted() ([]*consensus.Block, error) {
 	return blocks, nil
 }
 
-// anyBlock reads a block that is uncommitted or committed in this Reading, else ErrNotFound.
-func (r *Reading) anyBlock(id consensus.Hash) (*consensus.Block, error) {
-	key := hashKey(prefixPending, id)
-	raw, err := r.snap.Get(key)
-	if err != nil {
-		return nil, err
-	}
-	if raw != nil {
-		return decodePending(key, raw)
-	}
-	h, err := r.HeightOf(id)
-	if err != nil {
-		return nil, err
-	}
-	if h == 0 {
-		return nil, fmt.Errorf("genesis has no block: %w", ErrNotFound)
-	}
-	info, err := r.BlockInfo(h)
-	if err != nil {
-		return nil, err
-	}
-	return r.body(info)
-}
-
-func decodePending(key, raw []byte) (*consensus.Block, error) {
-	b, err := consensus.DecodeBlock(raw)
-	if err == nil {
-		if id := b.ID(); !slices.Equal(hashKey(prefixPending, id), key) {
-			err = fmt.Errorf("it is block %v", id)
-		}
-	}
+// pendingBlockOf reads the uncommitted block that an entry of prefixPending names.
+func pendingBlockOf(from Reader, key, value []byte) (*consensus.Block, error) {
+	id, err := decodeHash(key[1:])
 	if err != nil {
 		return nil, &CorruptError{Key: describe(key), Err: err}
 	}
-	return b, nil
+	h, err := decodeHeight(value)
+	if err != nil {
+		return nil, &CorruptError{Key: describe(key), Err: err}
+	}
+	return storedBlock(from, h, id)
+}
+
+// anyBlock reads a block that is uncommitted or committed in this Reading, else ErrNotFound.
+func (r *Reading) anyBlock(id consensus.Hash) (*consensus.Block, error) {
+	h, err := r.anyHeight(id)
+	if err != nil {
+		return nil, err
+	}
+	return storedBlock(r.snap, h, id)
+}
+
+// anyHeight returns the height of a block above genesis that is uncommitted or committed in this Reading, else ErrNotFound.
+func (r *Reading) anyHeight(id consensus.Hash) (consensus.Height, error) {
+	h, ok, err := load(r.snap, hashKey(prefixPending, id), decodeHeight)
+	if err == nil && !ok {
+		h, err = r.HeightOf(id)
+	}
+	if err == nil && h == 0 {
+		err = fmt.Errorf("genesis has no block: %w", ErrNotFound)
+	}
+	return h, err
 }

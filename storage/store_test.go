@@ -176,6 +176,7 @@ func TestOpenRefuses(t *testing.T) {
 		return kv
 	}
 	at := func(prefix byte, h byte) []byte { return []byte{prefix, 0, 0, 0, 0, 0, 0, 0, h} }
+	block := func(prefix byte, i int) []byte { return append(at(prefix, byte(i)), links[i].info.ID[:]...) }
 	otherChain, otherApp := w.genesis, w.genesis
 	chain := *w.genesis.Chain
 	chain.ChainID = "other"
@@ -189,18 +190,26 @@ func TestOpenRefuses(t *testing.T) {
 	}{
 		"other chain":       {edit(), otherChain, storage.ErrWrongChain, "genesis"},
 		"other application": {edit(), otherApp, storage.ErrWrongChain, "application"},
-		"newer schema":      {edit(storage.Op{Key: []byte("mschema"), Value: []byte{0, 0, 0, 2}}), w.genesis, storage.ErrNewerSchema, "start the version"},
+		"newer schema":      {edit(storage.Op{Key: []byte("mschema"), Value: []byte{0, 0, 0, 3}}), w.genesis, storage.ErrNewerSchema, "start the version"},
+		"older schema":      {edit(storage.Op{Key: []byte("mschema"), Value: []byte{0, 0, 0, 1}}), w.genesis, storage.ErrOlderSchema, "start the version"},
 		"no schema":         {edit(storage.Op{Key: []byte("mschema"), Delete: true}), w.genesis, storage.ErrCorrupt, "meta schema"},
 		"no marker":         {edit(storage.Op{Key: []byte("mmarker"), Delete: true}), w.genesis, storage.ErrCorrupt, "meta marker"},
 		"no history":        {edit(storage.Op{Key: []byte("mhistory"), Delete: true}), w.genesis, storage.ErrCorrupt, "meta history"},
 		"older history":     {edit(storage.Op{Key: []byte("mhistory"), Value: links[1].history.Encode()}), w.genesis, storage.ErrCorrupt, "meta history"},
 		"no high QC":        {edit(storage.Op{Key: []byte("mhigh-qc"), Delete: true}), w.genesis, storage.ErrCorrupt, "meta high-qc"},
-		"tip's block lost":  {edit(storage.Op{Key: at('b', 2), Delete: true}), w.genesis, storage.ErrCorrupt, "b height 2"},
-		"tip's block wrong": {edit(storage.Op{Key: at('b', 2), Value: links[1].block.Encode()}), w.genesis, storage.ErrCorrupt, "b height 2"},
+		"tip's head lost":   {edit(storage.Op{Key: block('b', 2), Delete: true}), w.genesis, storage.ErrCorrupt, "b height 2"},
+		"tip's head wrong":  {edit(storage.Op{Key: block('b', 2), Value: links[1].block.Head().Encode()}), w.genesis, storage.ErrCorrupt, "b height 2"},
+		"payload lost":      {edit(storage.Op{Key: block('d', 2), Delete: true}), w.genesis, storage.ErrCorrupt, "d height 2"},
+		"payload wrong":     {edit(storage.Op{Key: block('d', 2), Value: links[1].block.EncodePayload()}), w.genesis, storage.ErrCorrupt, "d height 2"},
 		"tip's info wrong":  {edit(storage.Op{Key: at('i', 2), Value: links[1].info.Encode()}), w.genesis, storage.ErrCorrupt, "i height 2"},
 		"gap in the chain":  {edit(storage.Op{Key: at('i', 1), Delete: true}), w.genesis, storage.ErrCorrupt, "i height 1"},
 		"proof lost":        {edit(storage.Op{Key: at('p', 2), Delete: true}), w.genesis, storage.ErrCorrupt, "p height 2"},
 		"receipts lost":     {edit(storage.Op{Key: at('r', 2), Delete: true}), w.genesis, storage.ErrCorrupt, "r height 2"},
+		"head above lost":   {edit(storage.Op{Key: block('b', 3), Delete: true}), w.genesis, storage.ErrCorrupt, "b height 3"},
+		"another's above":   {edit(storage.Op{Key: block('b', 3), Value: links[2].block.Head().Encode()}), w.genesis, storage.ErrCorrupt, "b height 3"},
+		"its payload lost":  {edit(storage.Op{Key: block('d', 3), Delete: true}), w.genesis, storage.ErrCorrupt, "d height 3"},
+		"another height":    {edit(storage.Op{Key: append([]byte{'u'}, links[3].info.ID[:]...), Value: []byte{0, 0, 0, 0, 0, 0, 0, 2}}), w.genesis, storage.ErrCorrupt, "b height 2"},
+		"uncommitted's key": {edit(storage.Op{Key: []byte{'u', 1}, Value: []byte{0, 0, 0, 0, 0, 0, 0, 2}}), w.genesis, storage.ErrCorrupt, "u 01"},
 		"uncommitted wrong": {edit(storage.Op{Key: append([]byte{'u'}, links[3].info.ID[:]...), Value: []byte("?")}), w.genesis, storage.ErrCorrupt, "u "},
 	} {
 		t.Run(name, func(t *testing.T) {

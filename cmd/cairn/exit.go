@@ -40,7 +40,7 @@ var (
 	exitDamaged  = exit{12, "start: both copies of the safety record are damaged", ""}
 	exitWrongKey = exit{13, "start: the safety record is of another key", ""}
 	exitChain    = exit{14, "the folder is of another chain than the genesis document, or than the node that answers", ""}
-	exitNewer    = exit{15, "start: a newer version wrote the folder", "start it with that version"}
+	exitNewer    = exit{15, "start: another version wrote the folder, which this one cannot read", "start it with that version"}
 	exitCorrupt  = exit{16, "start: the database is corrupt", ""}
 	exitPort     = exit{17, "start: a port is in use, or two listeners would need the same", ""}
 	exitHome     = exit{18, "start: the folder is no home, holds another network, or cannot be used by this user", ""}
@@ -67,6 +67,7 @@ var exits = []exit{
 var refusalExits = map[node.Refusal]exit{
 	node.RefusedLocked: exitLocked, node.RefusedNoSafety: exitNoSafety, node.RefusedDamaged: exitDamaged,
 	node.RefusedWrongKey: exitWrongKey, node.RefusedWrongChain: exitChain, node.RefusedNewer: exitNewer,
+	node.RefusedOlder:   exitNewer,
 	node.RefusedCorrupt: exitCorrupt, node.RefusedHome: exitHome, node.RefusedSettings: exitSettings,
 	node.RefusedGenesis: exitGenesis, node.RefusedKey: exitKey, node.RefusedDistrust: exitDistrust,
 	node.StoppedElsewhere: exitTwice, node.StoppedLoop: exitLoop, node.StoppedPoison: exitPoison,

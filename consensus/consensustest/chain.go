@@ -11,7 +11,8 @@ import (
 func (c *Committee) GenesisQC() *consensus.QC { return consensus.GenesisQC(c.Root) }
 
 // Block returns a block of the round's leader on what qc certifies, one millisecond younger than its parent. Change
-// may alter the header before the block is made; it may be nil.
+// may alter the header before the block is made; it may be nil. Where its leader chooses who failed, it lets everybody back
+// in.
 func (c *Committee) Block(qc *consensus.QC, round consensus.Round, change func(*consensus.Header), txs ...string) *consensus.Block {
 	parent := qc.Block()
 	h := consensus.Header{
@@ -24,13 +25,13 @@ func (c *Committee) Block(qc *consensus.QC, round consensus.Round, change func(*
 		Timestamp:       parent.Timestamp + 1,
 		Proposer:        c.ID(c.LeaderOn(parent.ID, round)),
 	}
-	failed := c.FailedOn(parent.ID, round, h.Timestamp)
+	failed, _ := c.FailedOn(parent.ID, round, h.Timestamp)
 	h.Failed = failed
 	if change != nil {
 		change(&h)
 	}
 	if bytes.Equal(h.Failed, failed) {
-		h.Failed = c.FailedOn(parent.ID, round, h.Timestamp) // the time may have changed
+		h.Failed, _ = c.FailedOn(parent.ID, round, h.Timestamp) // the time may have changed
 	}
 	var payload [][]byte
 	for _, tx := range txs {

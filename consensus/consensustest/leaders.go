@@ -59,8 +59,8 @@ func (c *Committee) judge(down []consensus.Header) int {
 	return -1
 }
 
-// FailedOn returns Header.Failed of a block on a chain, the naive reading of P39.
-func (c *Committee) FailedOn(tip consensus.Hash, round consensus.Round, at consensus.Timestamp) []byte {
+// FailedOn returns the least and the most that Header.Failed of a block on a chain may name, the naive reading of P39.
+func (c *Committee) FailedOn(tip consensus.Hash, round consensus.Round, at consensus.Timestamp) (least, most []byte) {
 	chain, parent := c.chain(tip), consensus.Header{}
 	if len(chain) > 0 {
 		parent = chain[0]
@@ -73,21 +73,46 @@ func (c *Committee) FailedOn(tip consensus.Hash, round consensus.Round, at conse
 	}
 	all := map[int]bool{}
 	for i := range c.Len() {
-		all[i] = fresh[i] || (at/100_000 == parent.Timestamp/100_000 && consensus.InBitmap(parent.Failed, i))
+		all[i] = fresh[i] || (at/3_600_000 == parent.Timestamp/3_600_000 && consensus.InBitmap(parent.Failed, i))
 	}
-	for _, failed := range []map[int]bool{all, fresh} {
-		power, bitmap := consensus.Power(0), make([]byte, (c.Len()+7)/8)
-		for i := range c.Len() {
-			if failed[i] {
-				power += c.Set.At(i).Power
-				bitmap[i/8] |= 1 << (i % 8)
-			}
-		}
-		if power > 0 && 3*power < c.Set.TotalPower() {
-			return bitmap
+	if least, most = c.bitmap(fresh), c.bitmap(all); most == nil {
+		most = least
+	}
+	if at/100_000 == parent.Timestamp/100_000 {
+		least = most
+	}
+	return least, most
+}
+
+// bitmap is empty for nobody and when a third of the power or more would be named.
+func (c *Committee) bitmap(failed map[int]bool) []byte {
+	power, bitmap := consensus.Power(0), make([]byte, (c.Len()+7)/8)
+	for i := range c.Len() {
+		if failed[i] {
+			power += c.Set.At(i).Power
+			bitmap[i/8] |= 1 << (i % 8)
 		}
 	}
-	return nil
+	if power == 0 || 3*power >= c.Set.TotalPower() {
+		return nil
+	}
+	return bitmap
+}
+
+// MayFail reports whether a bitmap names all of least and nobody beyond most, in the one form that it may have.
+func MayFail(failed, least, most []byte) bool {
+	if len(failed) != 0 && len(failed) != len(most) {
+		return false
+	}
+	some := false
+	for i := range 8 * len(most) {
+		in := consensus.InBitmap(failed, i)
+		some = some || in
+		if in && !consensus.InBitmap(most, i) || !in && consensus.InBitmap(least, i) {
+			return false
+		}
+	}
+	return some == (len(failed) > 0)
 }
 
 // table is nginx's smooth weighted round robin: in each step everybody gains its power, and the richest, of equals the

@@ -27,7 +27,7 @@ func (c *Core) learn(sync *consensus.SyncInfo, qc *consensus.QC, tc *consensus.T
 // from that peer if it can.
 func (c *Core) settle(from consensus.ValidatorID, sync *consensus.SyncInfo) {
 	c.heardFrom(from, sync)
-	c.hear(from)
+	c.hearPeer(from)
 	c.help(from, sync)
 	c.planFetch(from)
 }

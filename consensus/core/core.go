@@ -140,6 +140,7 @@ type Core struct {
 
 	witness   witness
 	guard     guard
+	heard     hearing
 	candidate *node          // the first valid proposal of the current round
 	build     *build         // the Build that is under way
 	proposed  consensus.Hash // our newest proposal since the start
@@ -171,6 +172,7 @@ func New(cfg Config, rec Recovery) (*Core, Effects) {
 		shunned:   map[consensus.ValidatorID]time.Time{},
 		witness:   newWitness(),
 		guard:     newGuard(cfg, rec),
+		heard:     make(hearing, cfg.Validators.Len()),
 		proof:     rec.Proof.Get(),
 		highQC:    rec.Proof.Get(),
 		commitQC:  rec.Proof.Get(),

@@ -98,6 +98,7 @@ func (c *Core) witnessTC(tc *consensus.TC) {
 
 func (c *Core) accuse(statements ...consensus.Statement) {
 	for _, s := range statements {
+		c.hear(s)
 		if evidence := c.witness.look(s); evidence != nil {
 			c.note(Equivocation{Evidence: evidence})
 			if s.Signer == c.cfg.Self {

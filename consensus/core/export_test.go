@@ -15,3 +15,6 @@ func (c *Core) VotesKept() (n int) {
 	}
 	return n
 }
+
+// Hears reports whether the validator at a position would be let back in.
+func (c *Core) Hears(i int) bool { return c.hears(i) }

@@ -159,10 +159,10 @@ func withoutDrafts(envelopes []Envelope) []Envelope {
 // listenGrace is which part of the base interval is left to the rest when enough was heard.
 const listenGrace = 8
 
-// hear counts a peer that was heard since the start. When all were heard the listening is over. Enough are a weak quorum,
+// hearPeer counts a peer that was heard since the start. When all were heard the listening is over. Enough are a weak quorum,
 // for then one of them is honest, or those who are a quorum with us; then the others have a little longer. After a base
 // interval whoever was heard must do. While nobody is heard nothing that we sign could be of use.
-func (c *Core) hear(peer consensus.ValidatorID) {
+func (c *Core) hearPeer(peer consensus.ValidatorID) {
 	l := &c.guard.listen
 	if !l.on || peer == c.cfg.Self || !c.cfg.Validators.Contains(peer) {
 		return

@@ -105,6 +105,9 @@ func (c *Core) enter(round consensus.Round, reason EntryReason) {
 	c.idleUntil, c.guard.listen.overdue = time.Time{}, false
 	c.dropVotes()
 	c.dropWitnessed()
+	if reason == ByTC {
+		c.unhear()
+	}
 
 	d := c.duration()
 	c.deadline = deadlines{round: c.now.Add(d), fetch: c.deadline.fetch, listen: c.deadline.listen}

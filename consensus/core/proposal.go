@@ -1,7 +1,6 @@
 package core
 
 import (
-	"bytes"
 	"fmt"
 	"time"
 
@@ -76,7 +75,7 @@ func (c *Core) checkLeader(b *consensus.Block, parent *node) string {
 	if leader := c.cfg.Election.Leader(b.Round, parent.standing.tip()); b.Proposer != leader {
 		return fmt.Sprintf("the leader of round %d is %s", b.Round, leader.Short())
 	}
-	if !bytes.Equal(b.Failed, c.failed(parent.standing, b.Round, b.Timestamp)) {
+	if !c.failed(parent.standing, b.Round, b.Timestamp).Allows(b.Failed) {
 		return "wrong failed leaders"
 	}
 	return ""

@@ -84,7 +84,7 @@ func (c *Core) propose(b *build, payload [][]byte) {
 		ParentStateRoot: qc.Block().StateRoot,
 		Timestamp:       b.timestamp,
 		Proposer:        c.cfg.Self,
-		Failed:          c.failed(parent.standing, b.round, b.timestamp),
+		Failed:          c.failed(parent.standing, b.round, b.timestamp).Without(c.hears),
 	}, qc, payload)
 	next, err := safety.Propose(c.safety, block)
 	if err != nil {

@@ -21,6 +21,7 @@ func (c *Core) recover(rec Recovery) {
 	c.dirty, c.effects.Forget = Save{}, nil
 	c.deadline.listen = c.guard.listen.until
 	c.advance()
+	c.hearAgain()
 	c.send(Envelope{})
 	c.resend(consensus.ValidatorID{})
 	if v := c.safety.LastVote; v != nil && v.Round() == c.round {

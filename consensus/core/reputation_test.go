@@ -34,6 +34,11 @@ type watch struct {
 
 // newWatch starts a cluster that has been under load for a while, a fifth of FailureMemory before its next interval.
 func newWatch(t *testing.T, rule consensus.CommitRule, n int) *watch {
+	return newWatchBefore(t, rule, n, memory/5)
+}
+
+// newWatchBefore starts it so long before the next interval.
+func newWatchBefore(t *testing.T, rule consensus.CommitRule, n int, before time.Duration) *watch {
 	chain := consensustest.Rule(rule)
 	chain.Election = consensus.Reputation
 	w := &watch{
@@ -43,7 +48,7 @@ func newWatch(t *testing.T, rule consensus.CommitRule, n int) *watch {
 			timing: core.Timing{Base: time.Second, Growth: 1.2, Cap: 10 * time.Second, Idle: 10 * time.Second, FutureBound: 5 * time.Second},
 		}),
 	}
-	w.now = w.boundary().Add(-memory / 5)
+	w.now = w.boundary().Add(-before)
 	w.boot()
 	w.load(time.Second)
 	w.onNote = func(n *node, note core.Note) {
@@ -103,8 +108,17 @@ func (w *watch) boundary() time.Time {
 // height returns what the first node committed.
 func (w *watch) height() consensus.Height { return w.nodes[0].disk.root.Height }
 
-// TestDeadLeadersArePassedOver: whoever is dead for ever is given one slot per FailureMemory, and the others share the
-// rest.
+// inInterval counts a validator's slots in each FailureMemory since the start: who leads is seen when a round is entered,
+// so one that is in the bitmap of the block that lets it back in has its slot in the next interval.
+func (w *watch) inInterval(id consensus.ValidatorID) []int {
+	out := make([]int, w.now.Sub(w.boundary())/memory+2)
+	for _, at := range w.slots[id] {
+		out[(at.Sub(w.boundary())+memory)/memory]++
+	}
+	return out
+}
+
+// TestDeadLeadersArePassedOver: whoever is dead for ever is given one slot and none after it, and the others share the rest.
 func TestDeadLeadersArePassedOver(t *testing.T) {
 	for _, rule := range consensus.CommitRules() {
 		for n, dead := range map[int][]int{4: {1}, 7: {2, 3}} {
@@ -114,16 +128,96 @@ func TestDeadLeadersArePassedOver(t *testing.T) {
 				for _, i := range dead {
 					w.nodes[i].crash()
 				}
-				w.load(memory * 4 / 10) // half of it in the next interval
+				lasts, want := memory*3/10, []int{1, 0}
+				if n == 4 && rule == consensus.TwoChain { // one is enough; TestSlotsOfTheDead has 1,000 s
+					lasts, want = memory*125/100, []int{1, 0, 0}
+				}
+				w.load(lasts)
 				for _, i := range dead {
-					slots := w.slots[w.committee.ID(i)]
-					if len(slots) != 2 || slots[0].After(w.boundary()) || slots[1].Before(w.boundary()) || slots[1].After(w.boundary().Add(10*time.Second)) {
-						t.Errorf("%s is given the slots %v", w.nodes[i].name, slots)
+					if got := w.inInterval(w.committee.ID(i)); !slices.Equal(got, want) {
+						t.Errorf("%s is given the slots %v", w.nodes[i].name, w.slots[w.committee.ID(i)])
 					}
 				}
 				w.honestLead(dead)
 			})
 		}
+	}
+}
+
+// TestDeadJustBeforeTheChoice: one that was heard a moment ago, and whose first slot ends as the next interval begins, is
+// not taken for one that is up.
+func TestDeadJustBeforeTheChoice(t *testing.T) {
+	for _, rule := range consensus.CommitRules() {
+		for early := range 5 {
+			t.Run(fmt.Sprint(rule, " ", early), func(t *testing.T) {
+				t.Parallel()
+				w := newWatchBefore(t, rule, 4, 6*time.Second)
+				slot := time.Duration(rule.ContiguousRounds()) * time.Second
+				w.load(w.boundary().Sub(w.now) - slot - time.Duration(early)*4*latency)
+				b := w.nodes[1]
+				b.crash()
+				for w.failed[b.id] == 0 {
+					w.load(latency)
+				}
+				named := w.now
+				w.slots = map[consensus.ValidatorID][]time.Time{}
+				w.load(5 * time.Second)
+				if n := len(w.slots[b.id]); n != 0 || w.now.Before(w.boundary()) {
+					t.Errorf("named at %v, it is given the slots %v", named, w.slots[b.id])
+				}
+			})
+		}
+	}
+}
+
+// TestMuteLeader: one that votes and never proposes is let back in at each choice, and loses one slot in each FailureMemory.
+func TestMuteLeader(t *testing.T) {
+	for _, rule := range consensus.CommitRules() {
+		t.Run(rule.String(), func(t *testing.T) {
+			t.Parallel()
+			w := newWatch(t, rule, 4)
+			w.misbehave([]int{1}, "silent")
+			w.load(memory * 3 / 10)
+			if got := w.inInterval(w.committee.ID(1)); !slices.Equal(got, []int{1, 1}) {
+				t.Errorf("it is given the slots %v", w.slots[w.committee.ID(1)])
+			}
+			w.honestLead([]int{1})
+		})
+	}
+}
+
+// TestAllRestart: nobody has heard of anybody then but by certificates; the votes of a few rounds are enough for
+// whoever was out to be let back in.
+func TestAllRestart(t *testing.T) {
+	for _, rule := range consensus.CommitRules() {
+		t.Run(rule.String(), func(t *testing.T) {
+			t.Parallel()
+			w := newWatch(t, rule, 4)
+			b := w.nodes[1]
+			b.crash()
+			w.load(5 * time.Second)
+			b.start()
+			w.connect(b)
+			w.load(w.boundary().Sub(w.now) - 50*time.Millisecond)
+			if n := len(w.slots[b.id]); n != 1 || w.failed[b.id] == 0 {
+				t.Fatalf("b is given %d slots before", n)
+			}
+			for _, n := range w.nodes {
+				n.crash()
+			}
+			w.blocks = map[consensus.ValidatorID]int{}
+			for _, n := range w.nodes {
+				n.start()
+			}
+			for _, n := range w.nodes {
+				w.connect(n)
+			}
+			w.load(10 * time.Second)
+			if got := w.inInterval(b.id); got[len(got)-1] < 10 {
+				t.Errorf("b leads %v slots", got)
+			}
+			w.honestLead(nil)
+		})
 	}
 }
 

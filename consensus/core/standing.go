@@ -85,9 +85,9 @@ func rootStanding(rec Recovery, chain consensus.Round) standing {
 	return s
 }
 
-// failed returns Header.Failed of a block on parent: the leaders of the rounds between the two, of the last SkippedWindow
-// of them, judged by the parent's chain, join those of the parent (P39).
-func (c *Core) failed(parent standing, round consensus.Round, timestamp consensus.Timestamp) []byte {
+// failed returns what Header.Failed of a block on parent may be: the leaders of the rounds between the two, of the last
+// SkippedWindow of them, judged by the parent's chain, join those of the parent (P39).
+func (c *Core) failed(parent standing, round consensus.Round, timestamp consensus.Timestamp) consensus.FailedChoice {
 	first := parent.newest[0].round + 1
 	if round > consensus.SkippedWindow {
 		first = max(first, round-consensus.SkippedWindow)

@@ -33,11 +33,22 @@ func (h *history) top() standing { return h.standings[len(h.standings)-1] }
 
 // extend adds a block gap rounds and wait milliseconds after the last.
 func (h *history) extend(gap consensus.Round, wait consensus.Timestamp) *consensus.Block {
+	return h.choose(gap, wait, false)
+}
+
+// choose is extend by a leader that, where it has the choice, lets nobody back in, or everybody.
+func (h *history) choose(gap consensus.Round, wait consensus.Timestamp, nobody bool) *consensus.Block {
 	qc := h.GenesisQC()
 	if len(h.blocks) > 0 {
 		qc = consensus.NewQC(h.Data(h.blocks[len(h.blocks)-1]), nil)
 	}
 	b := h.Block(qc, qc.Round()+gap, func(header *consensus.Header) { header.Timestamp += wait - 1 })
+	if _, most := h.FailedOn(b.Parent, b.Round, b.Timestamp); nobody {
+		header := b.Header
+		header.Failed = most
+		b = consensus.NewBlock(header, qc, nil)
+		h.Know(b)
+	}
 	h.blocks = append(h.blocks, b)
 	h.standings = append(h.standings, h.top().child(b.Header, consensus.Round(h.Genesis.Rule)))
 	return b
@@ -76,26 +87,31 @@ var (
 // TestStandingOfRandomChains: along any chain, leaders and failed leaders are those of the naive reading, which looks at
 // the headers themselves.
 func TestStandingOfRandomChains(t *testing.T) {
-	failures := 0
+	failures, choices := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		h := drawHistory(t)
 		for range rapid.IntRange(20, 40).Draw(t, "blocks") {
 			parent := h.top()
-			b := h.extend(gaps.Draw(t, "gap"), waits.Draw(t, "wait"))
+			b := h.choose(gaps.Draw(t, "gap"), waits.Draw(t, "wait"), rapid.Bool().Draw(t, "nobody let in"))
 			if leader := h.core.cfg.Election.Leader(b.Round, parent.tip()); leader != b.Proposer {
 				t.Fatalf("%v: %s leads, want %s", b, leader.Short(), b.Proposer.Short())
 			}
-			if failed := h.core.failed(parent, b.Round, b.Timestamp); !slices.Equal(failed, b.Failed) {
-				t.Fatalf("%v: %b failed, want %b", b, failed, b.Failed)
+			failed := h.core.failed(parent, b.Round, b.Timestamp)
+			least, most := h.FailedOn(b.Parent, b.Round, b.Timestamp)
+			if !slices.Equal(failed.Least, least) || !slices.Equal(failed.Most, most) || !failed.Allows(b.Failed) {
+				t.Fatalf("%v: %b failed, want %b to %b, named are %b", b, failed, least, most, b.Failed)
+			}
+			if !slices.Equal(least, most) {
+				choices++
 			}
 			if len(b.Failed) > 0 {
 				failures++
 			}
 		}
 	})
-	t.Logf("%d blocks with failed leaders", failures)
-	if failures < 100 {
-		t.Errorf("only %d blocks with failed leaders: the chains prove little", failures)
+	t.Logf("%d blocks with failed leaders, %d with a choice", failures, choices)
+	if failures < 100 || choices < 20 {
+		t.Errorf("only %d blocks with failed leaders, %d with a choice: the chains prove little", failures, choices)
 	}
 }
 
@@ -125,7 +141,8 @@ func TestStandingAfterRestart(t *testing.T) {
 				}
 				for round := again.newest[0].round + 1; round < again.newest[0].round+10; round++ {
 					at := before.newest[0].failed.Timestamp + consensus.Timestamp(round)
-					if got, want := h.core.failed(again, round, at), h.core.failed(before, round, at); !slices.Equal(got, want) {
+					got, want := h.core.failed(again, round, at), h.core.failed(before, round, at)
+					if !slices.Equal(got.Least, want.Least) || !slices.Equal(got.Most, want.Most) {
 						t.Fatalf("root %v, block %d, round %d: %b failed, was %b", info, later, round, got, want)
 					}
 				}
@@ -207,7 +224,7 @@ func TestSkippedWindow(t *testing.T) {
 	} {
 		for _, tip := range []consensus.Round{0, 7, 500} {
 			parent := standing{newest: [3]mark{{round: tip}}}
-			failed, count := core.failed(parent, tip+gap, 1), 0
+			failed, count := core.failed(parent, tip+gap, 1).Most, 0
 			for i := range set.Len() {
 				if consensus.InBitmap(failed, i) {
 					count++
@@ -224,31 +241,41 @@ func TestSkippedWindow(t *testing.T) {
 	}
 }
 
-// TestSlotsOfTheDead: at 5 ms a block and 1 s a failed round, for 1,000 s, whoever is dead is given one slot in each
-// FailureMemory, and round_robin, for comparison, gives it slots all the time.
+// TestSlotsOfTheDead: at 5 ms a block and 1 s a failed round, for 1,000 s, whoever is dead is given one slot, its first;
+// with leaders that let everybody back in at each choice, one in each FailureMemory; and round_robin, for comparison, gives
+// it slots all the time.
 func TestSlotsOfTheDead(t *testing.T) {
 	for _, rule := range consensus.CommitRules() {
 		for n, dead := range map[int][]int{4: {1}, 7: {2, 3}, 10: {1, 4, 9}} {
-			for _, election := range consensus.Elections() {
+			for name, c := range map[string]struct {
+				election consensus.Election
+				deaf     bool
+				least    int
+				most     int
+			}{
+				"reputation":       {consensus.Reputation, false, 1, 1},
+				"reputation, deaf": {consensus.Reputation, true, 10, 10},
+				"round_robin":      {consensus.RoundRobin, false, 50, 1000},
+			} {
 				slots, blocks := slotsOfTheDead(consensustest.Parameters{
-					Rule: rule, ContiguousRounds: rule.ContiguousRounds(), Election: election,
-				}, n, dead)
-				name := fmt.Sprintf("%v, %v, %d", rule, election, n)
+					Rule: rule, ContiguousRounds: rule.ContiguousRounds(), Election: c.election,
+				}, n, dead, c.deaf)
 				for _, i := range dead {
-					if election == consensus.Reputation && slots[i] != 10 || election == consensus.RoundRobin && slots[i] < 50 {
-						t.Errorf("%s: %d has %d slots in 1,000 s", name, i, slots[i])
+					if slots[i] < c.least || slots[i] > c.most {
+						t.Errorf("%v, %s, %d: %d has %d slots in 1,000 s", rule, name, n, i, slots[i])
 					}
 				}
-				if lost := 200_000 - blocks; election == consensus.Reputation && lost > 200*10*len(dead)*int(rule.ContiguousRounds()) {
-					t.Errorf("%s: %d blocks", name, blocks)
+				if lost := 200_000 - blocks; c.election == consensus.Reputation && lost > 200*c.most*len(dead)*int(rule.ContiguousRounds()) {
+					t.Errorf("%v, %s, %d: %d blocks", rule, name, n, blocks)
 				}
 			}
 		}
 	}
 }
 
-// slotsOfTheDead counts the slots given to each validator that is dead, and the blocks of the others.
-func slotsOfTheDead(p consensustest.Parameters, n int, dead []int) (slots map[int]int, blocks int) {
+// slotsOfTheDead counts the slots given to each validator that is dead, and the blocks of the others. Deaf leaders let
+// everybody back in.
+func slotsOfTheDead(p consensustest.Parameters, n int, dead []int, deaf bool) (slots map[int]int, blocks int) {
 	c := consensustest.NewOf(p, consensustest.Equal(n)...)
 	core := &Core{cfg: Config{Validators: c.Set, Election: ElectionOf(c.Genesis)}}
 	tip, slots := standing{}, map[int]int{}
@@ -266,9 +293,36 @@ func slotsOfTheDead(p consensustest.Parameters, n int, dead []int) (slots map[in
 			continue
 		}
 		now += 5
-		header := consensus.Header{Round: round, Timestamp: now, Proposer: leader, Failed: core.failed(tip, round, now)}
-		tip = tip.child(header, consensus.Round(p.Rule))
+		failed := core.failed(tip, round, now).Without(func(i int) bool { return deaf || !slices.Contains(dead, i) })
+		tip = tip.child(consensus.Header{Round: round, Timestamp: now, Proposer: leader, Failed: failed}, consensus.Round(p.Rule))
 		blocks++
 	}
 	return slots, blocks
+}
+
+// TestAmnesty: while a faulty leader sees to it that each choice is its own, and lets nobody back in, whoever failed is out
+// until the next FailureAmnesty, and leads then.
+func TestAmnesty(t *testing.T) {
+	for _, rule := range consensus.CommitRules() {
+		h := newHistory(consensustest.Rule(rule), 1, 1, 1, 1)
+		h.choose(1, 3_600_000, true) // the hour begins
+		h.extend(2, 1)               // the leader of the first round loses its second
+		out := h.top().newest[0].failed.Failed
+		if out == nil {
+			t.Fatal("nobody failed")
+		}
+		for at := h.top().newest[0].failed.Timestamp; ; at = h.top().newest[0].failed.Timestamp {
+			parent := h.top()
+			b := h.choose(1, 9_000, true)
+			most := h.core.failed(parent, b.Round, b.Timestamp).Most
+			if same := at/3_600_000 == b.Timestamp/3_600_000; slices.Equal(most, out) != same || !same && most != nil {
+				t.Fatalf("%v: at %d after the hour %b may have failed", rule, b.Timestamp%3_600_000, most)
+			} else if !same {
+				break
+			}
+		}
+		if n := len(h.blocks); n < 380 {
+			t.Errorf("%v: the hour took %d blocks", rule, n)
+		}
+	}
 }

@@ -43,11 +43,11 @@ func (e *Engine) recover() (core.Recovery, error) {
 	}
 	rec.Blocks = e.verifiedBlocks(stored.Uncommitted)
 	rec.Lineage, err = core.Lineage(e.cfg.Verifier.Domain.Rule, stored.Tip, func(h consensus.Height) (consensus.Header, error) {
-		record, err := e.env.Store.Block(h)
+		summary, err := e.env.Store.Summary(h)
 		if err != nil {
 			return consensus.Header{}, err
 		}
-		return record.Block.Header, nil
+		return summary.Head.Header, nil
 	})
 	if err != nil {
 		return core.Recovery{}, fmt.Errorf("headers below the newest committed: %w", err)

@@ -512,3 +512,20 @@ func TestDawdlers(t *testing.T) {
 		deeds: []string{"in time", "too late"},
 	}.run(t)
 }
+
+// TestJailers: whoever may choose whom of the failed leaders it lets back in, and chooses wrongly, stops nobody. A choice of
+// theirs lets one in that fails again, for one slot; or keeps one out that is up, until a choice of somebody honest.
+func TestJailers(t *testing.T) {
+	attack{
+		cast:  each(func() adversary.Adversary { return &adversary.Jailer{} }),
+		sizes: []int{4},
+		change: func(k *knobs) { // for two intervals of block time, in few rounds
+			k.election, k.timing.Idle, k.load = consensus.Reputation, 100*time.Millisecond, time.Second
+		},
+		play: func(w *world) {
+			mute := w.validators[len(w.validators)-1] // votes, and never proposes
+			w.pass = func(from, _ *validator, m *consensus.Message) bool { return from != mute || m.Proposal == nil }
+			w.besieged(20, "keeps everybody out", "lets everybody back in")
+		},
+	}.run(t)
+}

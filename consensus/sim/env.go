@@ -14,7 +14,7 @@ import (
 
 // startOfTime is the time of genesis: 10 s before an interval ends in which failed leaders are remembered (P39), so that
 // most runs see it end.
-var startOfTime = time.UnixMilli(1_799_999_990_000).UTC()
+var startOfTime = time.UnixMilli(1_800_000_090_000).UTC()
 
 // Now is the Clock: virtual time as this validator's clock shows it.
 func (v *validator) Now() time.Time { return startOfTime.Add(v.w.now + v.skew) }

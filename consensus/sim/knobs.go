@@ -138,7 +138,10 @@ func (w *world) drawLink() linkKnobs {
 func (w *world) drawFaulty(k knobs) (out []faulty) {
 	names := slices.Sorted(maps.Keys(adversary.Zoo()))
 	most := (len(k.powers)-1)/3 - k.dead
-	turn := w.cfg.Seed + w.cfg.Seed/realSignaturesEvery // each has its turn, now and then with real signatures
+	turn := w.cfg.Seed - w.cfg.Seed/realSignaturesEvery // each has its turn, and likewise with real signatures
+	if k.ed25519 {
+		turn = w.cfg.Seed / realSignaturesEvery
+	}
 	for member, power := range k.powers {
 		if power == 1 && len(out) < most && w.chance(0.9) {
 			name := names[turn%uint64(len(names))]

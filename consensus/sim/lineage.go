@@ -101,16 +101,18 @@ func named(failed []byte, member int) bool {
 
 // As P39 has them.
 const (
-	skippedRounds  consensus.Round     = 64
-	failureForgets consensus.Timestamp = 100_000 // ms
+	skippedRounds   consensus.Round     = 64
+	failureChosen   consensus.Timestamp = 100_000   // ms
+	failureForgiven consensus.Timestamp = 3_600_000 // ms
 )
 
-// failed reads P39: the leaders of the skipped rounds, and those that the parent names while its interval lasts, as far as
-// a quorum is left. It is a part of what an adversary knows, and what votes are judged by.
-func (l *lineage) failed(parent consensus.Hash, r consensus.Round, t consensus.Timestamp) []byte {
+// failed reads P39: the leaders of the skipped rounds must be named, and those that the parent names as well while its
+// interval lasts, as far as a quorum is left; the block that begins the next one may. It is a part of what an adversary
+// knows, and what votes are judged by.
+func (l *lineage) failed(parent consensus.Hash, r consensus.Round, t consensus.Timestamp) (least, most []byte) {
 	o, ok := l.of(parent)
 	if !ok {
-		return nil
+		return nil, nil
 	}
 	fresh, both := map[int]bool{}, map[int]bool{}
 	first := o.rounds[0] + 1
@@ -122,15 +124,33 @@ func (l *lineage) failed(parent consensus.Hash, r consensus.Round, t consensus.T
 		fresh[member], both[member] = true, true
 	}
 	for member := range l.w.knobs.powers {
-		if named(o.failed[0], member) && o.time/failureForgets == t/failureForgets {
+		if named(o.failed[0], member) && o.time/failureForgiven == t/failureForgiven {
 			both[member] = true
 		}
 	}
-	if out, ok := l.bitmap(both); ok {
-		return out
+	least, _ = l.bitmap(fresh)
+	if most, ok = l.bitmap(both); !ok {
+		return least, least
 	}
-	out, _ := l.bitmap(fresh)
-	return out
+	if o.time/failureChosen == t/failureChosen {
+		return most, most
+	}
+	return least, most
+}
+
+// mayFail reports whether a block names who must be named, nobody who may not be, and in the one form there is.
+func mayFail(failed, least, most []byte) bool {
+	if len(failed) == 0 {
+		return len(least) == 0
+	}
+	some := false
+	for i, b := range failed {
+		if i >= len(most) || b|most[i] != most[i] || len(least) > 0 && b&least[i] != least[i] {
+			return false
+		}
+		some = some || b != 0
+	}
+	return some && len(failed) == len(most)
 }
 
 // bitmap is empty for nobody; false when a third of the power or more is named.

@@ -79,7 +79,7 @@ func required() []string {
 		"lost", "duplicated", "overtaken", "clogged", "cut off", "crash", "all crash at a point", "device error",
 		"safety record repaired", "dead for ever", "fork of depth two", "replacement", "equivocation seen",
 		"proposal from the pool", "proposal lacks transactions", "transactions fetched", "transactions not given",
-		"faulty message refused", "message dropped", "execution refused", "failed leaders forgotten",
+		"faulty message refused", "message dropped", "execution refused", "failed leader let back in", "failed leader kept out",
 		"batch shared again", "batch put off", "answer to nothing",
 	}
 	for _, name := range slices.Sorted(maps.Keys(adversary.Zoo())) {

@@ -219,11 +219,18 @@ func (l *wireLog) proposedRight(v *validator, b *consensus.Block) {
 	if leader := l.w.lineage.leader(b.Parent, b.Round); b.Proposer != leader {
 		l.w.fail("I8 safe to vote", "validator %d votes in round %d for a block of %s, its leader is %s", v.i, b.Round, b.Proposer.Short(), leader.Short())
 	}
-	if failed := l.w.lineage.failed(b.Parent, b.Round, b.Timestamp); !bytes.Equal(b.Failed, failed) {
-		l.w.fail("I8 safe to vote", "validator %d votes in round %d for a block that names the failed leaders %x, its chain has %x", v.i, b.Round, b.Failed, failed)
+	least, most := l.w.lineage.failed(b.Parent, b.Round, b.Timestamp)
+	if !mayFail(b.Failed, least, most) {
+		l.w.fail("I8 safe to vote", "validator %d votes in round %d for a block that names the failed leaders %x, its chain has %x to %x", v.i, b.Round, b.Failed, least, most)
 	}
-	if before, _ := l.w.lineage.of(b.Parent); before.time/failureForgets < b.Timestamp/failureForgets && len(before.failed[0]) > 0 {
-		l.w.reach("failed leaders forgotten")
+	if !bytes.Equal(most, least) {
+		l.w.reach("choice of the failed leaders")
+		if !bytes.Equal(b.Failed, most) {
+			l.w.reach("failed leader let back in")
+		}
+		if !bytes.Equal(b.Failed, least) {
+			l.w.reach("failed leader kept out")
+		}
 	}
 	if ahead := time.UnixMilli(int64(b.Timestamp)).Sub(v.Now()); ahead > 0 {
 		l.w.fail("I10 validity", "validator %d votes in round %d for a block that is %v ahead of its clock", v.i, b.Round, ahead)

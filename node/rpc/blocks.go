@@ -43,7 +43,7 @@ func (b blocks) GetBlock(ctx context.Context, req *cairnv1.GetBlockRequest) (*ca
 	if err != nil {
 		return nil, noBlock(err, r.Height())
 	}
-	out, err := b.toBlock(record, true)
+	out, err := b.toBlock(record)
 	if err != nil {
 		return nil, err
 	}
@@ -100,14 +100,11 @@ func (s *Server) list(ctx context.Context, r *storage.Reading, from page, size i
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		record, err := r.Block(h)
+		summary, err := r.Summary(h)
 		if err != nil {
 			return nil, noBlock(err, r.Height())
 		}
-		block, err := s.toBlock(record, false)
-		if err != nil {
-			return nil, err
-		}
+		block := s.toSummary(summary)
 		if bytes += proto.Size(block); len(out.Blocks) > 0 && bytes > maxPageBytes {
 			out.NextPageToken = s.pageToken(page{pinned: from.pinned, next: h})
 			return out, nil

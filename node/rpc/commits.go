@@ -12,6 +12,7 @@ import (
 
 	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
 	"github.com/cairnchain/cairn/consensus"
+	"github.com/cairnchain/cairn/storage"
 )
 
 // StreamCommits follows the chain from the store. A stream from the next block on begins with a heartbeat, so that its
@@ -127,18 +128,13 @@ func (f *follower) resumable(err error) error {
 // commitAt makes the message of a committed height. It is the same for all streams.
 func (s *Server) commitAt(h consensus.Height, want parts) (*cairnv1.StreamCommitsResponse, error) {
 	read := func() (*cairnv1.StreamCommitsResponse, error) {
-		record, err := s.store.Block(h)
+		summary, out, err := s.message(h, want)
 		if err != nil {
 			return nil, err
 		}
-		out := &cairnv1.StreamCommitsResponse{Height: proto.Uint64(uint64(h)), ResumeToken: s.resumeToken(h + 1)}
-		if want.canonical {
-			out.Canonical = toCanonical(record)
-		} else if out.Block, err = s.toBlock(record, want.transactions); err != nil {
-			return nil, err
-		}
+		out.Height, out.ResumeToken = proto.Uint64(uint64(h)), s.resumeToken(h+1)
 		if want.outcomes {
-			out.Outcomes = toOutcomes(record.Receipts)
+			out.Outcomes = toOutcomes(summary.Receipts)
 		}
 		return out, nil
 	}
@@ -146,6 +142,28 @@ func (s *Server) commitAt(h consensus.Height, want parts) (*cairnv1.StreamCommit
 		return read()
 	}
 	return s.recent.get(commitKey{h, want}, read)
+}
+
+// message makes the part of a message that is the block; its payload is read only if it is wanted.
+func (s *Server) message(h consensus.Height, want parts) (storage.Summary, *cairnv1.StreamCommitsResponse, error) {
+	if !want.transactions && !want.canonical {
+		summary, err := s.store.Summary(h)
+		if err != nil {
+			return storage.Summary{}, nil, err
+		}
+		return summary, &cairnv1.StreamCommitsResponse{Block: s.toSummary(summary)}, nil
+	}
+	record, err := s.store.Block(h)
+	if err != nil {
+		return storage.Summary{}, nil, err
+	}
+	out := &cairnv1.StreamCommitsResponse{}
+	if want.canonical {
+		out.Canonical = toCanonical(record)
+	} else {
+		out.Block, err = s.toBlock(record)
+	}
+	return record.Summary, out, err
 }
 
 // recentHeights is how many of the newest commits are kept as messages: at each commit all streams want the same one.

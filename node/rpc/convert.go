@@ -14,8 +14,8 @@ import (
 	"github.com/cairnchain/cairn/storage"
 )
 
-// toBlock makes the API's block of a stored one, with its transactions if full. An error is a fault of the store.
-func (s *Server) toBlock(record storage.Record, full bool) (*cairnv1.Block, error) {
+// toSummary makes the API's block of a stored one without its transactions.
+func (s *Server) toSummary(record storage.Summary) *cairnv1.Block {
 	info := record.Info
 	trace := consensus.RoundTraceID(s.genesis.ChainID, info.Epoch, info.Round)
 	out := &cairnv1.Block{
@@ -34,9 +34,9 @@ func (s *Server) toBlock(record storage.Record, full bool) (*cairnv1.Block, erro
 		TransactionCount: uint32(len(record.Receipts)),
 		TraceId:          hex.EncodeToString(trace[:]),
 	}
-	b := record.Block
+	b := record.Head
 	if b == nil { // genesis has no header
-		return out, nil
+		return out
 	}
 	out.ParentId = b.Parent.String()
 	out.ParentRound = uint64(b.ParentRound)
@@ -45,11 +45,18 @@ func (s *Server) toBlock(record storage.Record, full bool) (*cairnv1.Block, erro
 	out.Proposer = b.Proposer.String()
 	out.Failed = s.failedLeaders(b.Failed)
 	out.ParentQc = toQC(b.QC)
-	if !full {
+	return out
+}
+
+// toBlock is toSummary with the transactions. An error is a fault of the store.
+func (s *Server) toBlock(record storage.Record) (*cairnv1.Block, error) {
+	out := s.toSummary(record.Summary)
+	if record.Block == nil {
 		return out, nil
 	}
-	out.Transactions = make([]*cairnv1.Transaction, len(b.Payload))
-	for i, tx := range b.Payload {
+	info := record.Info
+	out.Transactions = make([]*cairnv1.Transaction, len(record.Block.Payload))
+	for i, tx := range record.Block.Payload {
 		transaction, err := s.toCommitted(storage.Transaction{
 			Outcome: storage.Outcome{Height: info.Height, Index: uint32(i), Receipt: record.Receipts[i]}, Tx: tx, Info: info,
 		})

@@ -251,11 +251,11 @@ func (f *fixture) commitIn(round consensus.Round, txs ...app.Tx) storage.Record 
 	}
 	f.history = f.history.Append(info.Leaf())
 	info.HistoryRoot = f.history.Root()
-	record := storage.Record{
-		Block: block, Info: info, QC: f.certify(info, parent.Info),
+	record := storage.Record{Block: block, Summary: storage.Summary{
+		Head: block.Head(), Info: info, QC: f.certify(info, parent.Info),
 		Proof:    f.certify(consensus.BlockInfo{Epoch: info.Epoch, Round: round + 1, Height: info.Height + 1, ID: consensus.Hash{1}}, info),
 		Receipts: result.Receipts,
-	}
+	}}
 	if err := f.store.Commit(storage.Commit{
 		Block: block, Info: info, QC: record.QC, Proof: record.Proof, History: f.history, Changes: result.Changes,
 		Receipts: result.Receipts,

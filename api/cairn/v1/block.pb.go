@@ -51,7 +51,8 @@ type Block struct {
 	// The id of the validator that proposed it: lower-case hex. Empty for genesis.
 	Proposer string `protobuf:"bytes,13,opt,name=proposer,proto3" json:"proposer,omitempty"`
 	// The leaders that lately failed, as the chain up to this block tells, each once, ordered by id: lower-case hex. Under
-	// the election "reputation" they are passed over until at most 100 seconds of block time later.
+	// the election "reputation" they are passed over until a leader that has heard of them lets them back in, which it may
+	// every 100 seconds of block time, or until the next full hour of it.
 	Failed []string `protobuf:"bytes,14,rep,name=failed,proto3" json:"failed,omitempty"`
 	// The certificate of the parent that this block carries. Absent for genesis.
 	ParentQc *QuorumCertificate `protobuf:"bytes,15,opt,name=parent_qc,json=parentQc,proto3" json:"parent_qc,omitempty"`

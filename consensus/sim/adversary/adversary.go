@@ -33,8 +33,9 @@ type Env struct {
 	Heard              *Memory                 // what its node sent and got that verifies
 	// Leader returns who leads a round on the chain of a block; of one that nobody knows, the zero id.
 	Leader func(parent consensus.Hash, r consensus.Round) consensus.ValidatorID
-	// Failed returns the failed leaders that a block must name, of a round and time, on the chain of a block.
-	Failed func(parent consensus.Hash, r consensus.Round, t consensus.Timestamp) []byte
+	// Failed returns the failed leaders that a block must name, of a round and time, on the chain of a block, and those that
+	// it may name.
+	Failed func(parent consensus.Hash, r consensus.Round, t consensus.Timestamp) (least, most []byte)
 	// Reach counts a deed, by its name: an adversary that never acted proves nothing.
 	Reach func(string)
 }

@@ -11,9 +11,10 @@ func (e *Env) clock() consensus.Timestamp { return consensus.Timestamp(e.Now().U
 func (e *Env) header(qc *consensus.QC, round consensus.Round) consensus.Header {
 	parent := qc.Block()
 	now := max(parent.Timestamp+1, e.clock())
+	failed, _ := e.Failed(parent.ID, round, now)
 	return consensus.Header{
 		Epoch: e.Domain.Epoch, Round: round, Height: parent.Height + 1, Parent: parent.ID, ParentRound: parent.Round,
-		ParentStateRoot: parent.StateRoot, Timestamp: now, Proposer: e.ID, Failed: e.Failed(parent.ID, round, now),
+		ParentStateRoot: parent.StateRoot, Timestamp: now, Proposer: e.ID, Failed: failed,
 	}
 }
 

@@ -14,6 +14,7 @@ func Zoo() map[string]func() Adversary {
 		"framer":       func() Adversary { return &Framer{} },
 		"hoarder":      func() Adversary { return &Hoarder{} },
 		"inventor":     func() Adversary { return &Inventor{} },
+		"jailer":       func() Adversary { return &Jailer{} },
 		"liar":         func() Adversary { return &Liar{} },
 		"miser":        func() Adversary { return &Miser{} },
 		"mutator":      func() Adversary { return &Mutator{} },
