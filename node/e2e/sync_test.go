@@ -101,7 +101,7 @@ func TestAwayCatchesUp(t *testing.T) {
 		stop, resume func(*member)
 	}{
 		{"stopped", func(m *member) { m.process.signal(syscall.SIGSTOP) }, func(m *member) { m.process.signal(syscall.SIGCONT) }},
-		{"killed", (*member).kill, (*member).start},
+		{"killed", (*member).kill, func(m *member) { m.start() }},
 	} {
 		t.Run(way.name, func(t *testing.T) {
 			n := newTestnet(newBed(t))
