@@ -38,8 +38,3 @@ func storedBlock(from Reader, h consensus.Height, id consensus.Hash) (*consensus
 	}
 	return need(from, blockKey(prefixPayload, h, id), head.Join)
 }
-
-// body reads a committed block above genesis.
-func (r *Reading) body(info consensus.BlockInfo) (*consensus.Block, error) {
-	return storedBlock(r.snap, info.Height, info.ID)
-}

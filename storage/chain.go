@@ -102,20 +102,26 @@ func (r *Reading) locate(target consensus.Hash, branch []consensus.Hash, lowest 
 	return servedChain{r: r, joint: joint, branch: branch}, joint + consensus.Height(len(branch)), nil
 }
 
-// at returns the block at a height.
-func (c servedChain) at(h consensus.Height) (*consensus.Block, error) {
+// idAt returns the id of the block at a height.
+func (c servedChain) idAt(h consensus.Height) (consensus.Hash, error) {
 	if h > c.joint {
-		return c.r.anyBlock(c.branch[h-c.joint-1])
+		return c.branch[h-c.joint-1], nil
 	}
 	info, err := c.r.BlockInfo(h)
+	return info.ID, err
+}
+
+// at returns the block at a height.
+func (c servedChain) at(h consensus.Height) (*consensus.Block, error) {
+	id, err := c.idAt(h)
 	if err != nil {
 		return nil, err
 	}
-	return c.r.body(info)
+	return storedBlock(c.r.snap, h, id)
 }
 
-// certificate returns the one that certifies a block of the chain which is not the last: where it is stored beside the
-// block, without reading the next one.
+// certificate returns the one that certifies a block of the chain which is not the last: it is stored beside the block, or in
+// the head of the next one.
 func (c servedChain) certificate(b *consensus.Block) (*consensus.QC, error) {
 	if b.Height <= c.joint {
 		info, err := c.r.BlockInfo(b.Height)
@@ -126,7 +132,11 @@ func (c servedChain) certificate(b *consensus.Block) (*consensus.QC, error) {
 			return certs.QC, err
 		}
 	}
-	next, err := c.at(b.Height + 1)
+	id, err := c.idAt(b.Height + 1)
+	if err != nil {
+		return nil, err
+	}
+	next, err := storedHead(c.r.snap, b.Height+1, id)
 	if err != nil {
 		return nil, err
 	}
