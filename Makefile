@@ -46,6 +46,7 @@ format-check: tools ## Fail if a source is not formatted
 .PHONY: lint
 lint: tools ## Lint Go and protobuf, and check the API for breaking changes against MAIN
 	bin/golangci-lint run ./...
+	bin/golangci-lint run --build-tags e2e ./node/e2e/... ./cmd/...
 	bin/buf lint
 	@if git rev-parse --verify --quiet $(MAIN):buf.yaml >/dev/null; then \
 		echo "bin/buf breaking --against .git#branch=$(MAIN)"; bin/buf breaking --against '.git#branch=$(MAIN)'; \

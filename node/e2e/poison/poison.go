@@ -1,11 +1,11 @@
 //go:build e2e
 
-package main
+// Package poison has the ledger of a node go wrong from a height on, in builds for end-to-end tests.
+package poison
 
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/cairnchain/cairn/app"
@@ -22,34 +22,31 @@ type poisoned struct {
 	way    string // "error" or "diverge"
 }
 
-// poison has the node's ledger go wrong as CAIRN_E2E_POISON says, way:height, if it does. The node's API then serves no
-// accounts, as of any other application.
-func poison(o node.Options) (node.Options, error) {
-	way, at, ok := strings.Cut(os.Getenv("CAIRN_E2E_POISON"), ":")
-	if !ok {
-		return o, nil
-	}
+// App returns the ledger of a node that goes wrong as a plan says: way:height, where the way is error or diverge. The node's
+// API then serves no accounts, as of any other application. Errors: of a plan that cannot be read, and those of reading the
+// home's genesis.
+func App(plan string, home node.Home) (app.App, error) {
+	way, at, _ := strings.Cut(plan, ":")
 	p := poisoned{way: way}
 	if _, err := fmt.Sscan(at, &p.height); err != nil {
-		return o, err
+		return nil, fmt.Errorf("%q is not way:height: %w", plan, err)
 	}
-	document, err := o.Home.Genesis()
+	document, err := home.Genesis()
 	if err != nil {
-		return o, err
+		return nil, err
 	}
 	genesis, err := document.Genesis()
 	if err != nil {
-		return o, err
+		return nil, err
 	}
 	p.App, err = ledger.New(genesis.ChainID, genesis.AppDocument, signature.NewEd25519())
-	o.App = p
-	return o, err
+	return p, err
 }
 
 // Execute is part of app.App.
 func (p poisoned) Execute(s app.State, b app.Block) (app.Result, error) {
 	result, err := p.App.Execute(s, b)
-	if err != nil || b.Header.Height < p.height {
+	if err != nil || b.Height < p.height {
 		return result, err
 	}
 	if p.way == "error" {
