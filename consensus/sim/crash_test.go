@@ -107,7 +107,11 @@ var writers = map[string]string{
 	"syncFolder":         "", // of names: the folder is made before the first write
 	"syncedFile.Sync":    "", // below LevelDB.Write
 	"syncedFiles.Create": "", // likewise, with the name of the file
-	"OpenLevelDB":        "", // its lock file
+	"openLevelDB":        "", // its lock file
+	"unsynced.Write":     "", // a repair writes a copy, which counts only when it is whole and synced
+	"SyncAll":            "", // likewise
+	"copyFile":           "", // likewise
+	"Rename":             "", // likewise: TestRepairCutShort
 }
 
 // TestEveryWriteHasACrashPoint reads the source of package storage: every step of a batch is struck by the sweep, and

@@ -32,7 +32,7 @@ func TestMutants(t *testing.T) {
 		{"never times out", sim.Break{Rules: rules(func(r *mutant) { r.timeout = never })}, 5, 20, []string{"L1", "L2", "L3", "L5"}},
 		{"burns a coin per block", sim.Break{App: func(a app.App) app.App { return burning{a} }}, 1, 1, []string{"I12"}},
 		{"validators disagree", sim.Break{App: disagreeing()}, 1, 1, []string{"I18", "I12", "L"}},
-		{"times out with an old QC", sim.Break{Rules: rules(func(r *mutant) { r.timeout = unlocked })}, 25, 60, []string{"I8", "V ", "panic"}},
+		{"times out with an old QC", sim.Break{Rules: rules(func(r *mutant) { r.timeout = unlocked })}, 100, 160, []string{"I8", "V ", "panic"}},
 	}
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
