@@ -20,7 +20,8 @@ func (p *Pool) Add(tx app.Tx, from Origin) (Status, error) {
 
 // AddAll offers several transactions, in this order, as Add does one: a status for each, or an error and then nobody
 // knows which of them entered. Signatures are verified together with those of whoever calls at the same time, and last:
-// what the pool as it stands would refuse anyway costs none, nor does what was verified before, good or bad.
+// what the pool as it stands would refuse anyway costs none, nor does what was verified before, good or bad. What the
+// pool held before is known, even if another one of the call takes its place.
 func (p *Pool) AddAll(txs []app.Tx, from Origin) ([]Status, error) {
 	in := intake{pool: p, from: from, out: make([]Status, len(txs))}
 	in.recall(txs)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,8 +58,10 @@ func TestLoad(t *testing.T) {
 	} {
 		var r loadResult
 		ask(t, &r, append(append([]string{"load"}, short...), test.args...)...)
+		// An open loop is over when all are sent, perhaps before anything is committed.
+		moved := r.CommittedPerSecond > 0 || slices.Contains(test.args, "open")
 		if r.Submitted != 50 || r.Acknowledged != 50 || r.Committed != 50 || r.Lost != 0 || len(r.Rejected) != 0 ||
-			strings.Join(r.Endpoints, " ") != test.endpoints || r.CommittedPerSecond <= 0 || r.LatencyMs.P50 <= 0 {
+			strings.Join(r.Endpoints, " ") != test.endpoints || !moved || r.LatencyMs.P50 <= 0 {
 			t.Errorf("%v: %+v", test.args, r)
 		}
 	}
