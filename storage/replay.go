@@ -107,7 +107,7 @@ func (p Replay) next(from Reader, s *Store) (Commit, error) {
 	case !ok:
 		return Commit{}, &CorruptError{Key: describe(key), Err: errMissing}
 	}
-	certified, err := p.certified(from, certs, tip.Height+1)
+	certs, certified, err := p.certified(from, certs, tip.Height+1)
 	if err != nil {
 		return Commit{}, &CorruptError{Key: describe(key), Err: err}
 	}
@@ -139,9 +139,47 @@ func (p Replay) claims(from Reader, h consensus.Height) bool {
 	return err != nil || info != nil
 }
 
-// certified returns the outcome that a quorum certified of the committed block at a height, going down from the block that
-// the proof commits: each block names its parent, and carries the certificate of the parent's outcome.
-func (p Replay) certified(from Reader, certs certificates, h consensus.Height) (consensus.BlockInfo, error) {
+// certified returns the outcome that a quorum certified of the committed block at a height, and what proves it: what is stored
+// beside the block or, when that names a block which is not here, what later blocks carry. A node that catches up commits many
+// blocks under one proof, and a crash may come between two writes of them.
+func (p Replay) certified(from Reader, certs certificates, h consensus.Height) (certificates, consensus.BlockInfo, error) {
+	info, err := p.proved(from, certs, h)
+	if err == nil {
+		return certs, info, nil
+	}
+	if carried, ok := carriedAbove(from, h); ok {
+		if info, failed := p.proved(from, carried, h); failed == nil {
+			return carried, info, nil
+		}
+	}
+	return certs, info, err
+}
+
+// carriedAbove returns the certificate of the block at a height that the next one carries, and the first one that a block
+// above carries which commits it or a descendant. Nothing is verified. False: there is none.
+func carriedAbove(from Reader, h consensus.Height) (carried certificates, ok bool) {
+	for at := h + 1; ; at++ {
+		info, err := need(from, heightKey(prefixInfo, at), consensus.DecodeBlockInfo)
+		if err != nil {
+			return certificates{}, false
+		}
+		head, err := storedHead(from, at, info.ID)
+		if err != nil {
+			return certificates{}, false
+		}
+		if at == h+1 {
+			carried.QC = head.QC
+		}
+		if head.QC.Commit().Height >= h {
+			carried.Proof = head.QC
+			return carried, true
+		}
+	}
+}
+
+// proved verifies certificates and goes down from the block that the proof commits: each block names its parent, and carries
+// the certificate of the parent's outcome.
+func (p Replay) proved(from Reader, certs certificates, h consensus.Height) (consensus.BlockInfo, error) {
 	for _, qc := range []*consensus.QC{certs.QC, certs.Proof} {
 		if _, err := p.Verifier.QC(qc); err != nil {
 			return consensus.BlockInfo{}, err

@@ -278,8 +278,17 @@ func (c *Core) send(e Envelope) {
 	c.effects.Send = append(c.effects.Send, e)
 }
 
-// forget tells the environment of blocks that left the tree.
-func (c *Core) forget(ids []consensus.Hash) { c.effects.Forget = append(c.effects.Forget, ids...) }
+// forget tells the environment of blocks that left the tree, and saves those no more that are not durable: nothing that is
+// signed from now on rests on them, and while nothing is signed or committed they would gather.
+func (c *Core) forget(ids []consensus.Hash) {
+	c.effects.Forget = append(c.effects.Forget, ids...)
+	if len(ids) > 0 {
+		if c.candidate != nil && slices.Contains(ids, c.candidate.id) {
+			c.candidate = nil // a vote would rest on what is not saved
+		}
+		c.dirty.Blocks = slices.DeleteFunc(c.dirty.Blocks, func(b *consensus.Block) bool { return slices.Contains(ids, b.ID()) })
+	}
+}
 
 // Holds reports whether a block is in the tree. From the goroutine that steps.
 func (c *Core) Holds(id consensus.Hash) bool { return c.tree.get(id) != nil }
