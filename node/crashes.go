@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,13 +62,22 @@ func crashVersion() string {
 	return b.Version + " " + b.Commit
 }
 
-// keepPanic moves what the last process wrote when it panicked to the dumps, and returns where; empty: it did not panic.
+// quitPrefix begins what the runtime writes, to the same place, for an operator who ends a process by SIGQUIT to see its
+// goroutines.
+const quitPrefix = "SIGQUIT"
+
+// keepPanic moves what the last process wrote when it panicked to the dumps, and returns where; empty: it did not panic, or
+// was only made to show its goroutines.
 func (h Home) keepPanic() (string, error) {
 	info, err := os.Stat(h.CrashOutputFile())
 	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
 		return "", nil
 	}
 	if err != nil {
+		return "", err
+	}
+	content, err := os.ReadFile(h.CrashOutputFile())
+	if err != nil || bytes.HasPrefix(content, []byte(quitPrefix)) {
 		return "", err
 	}
 	if err := os.MkdirAll(h.DumpsDir(), 0o700); err != nil {

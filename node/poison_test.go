@@ -240,6 +240,13 @@ func TestCrashesAreCounted(t *testing.T) {
 	if left, err := m.home.keepPanic(); left != "" || err != nil {
 		t.Errorf("%s, %v", left, err)
 	}
+	// Nor is what the runtime writes for an operator who sends SIGQUIT.
+	if err := os.WriteFile(m.home.CrashOutputFile(), []byte("SIGQUIT: quit\nPC=0x40816e m=0 sigcode=0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := m.home.keepPanic(); left != "" || err != nil {
+		t.Errorf("%s, %v", left, err)
+	}
 	if err := calm(); err != nil {
 		t.Error(err)
 	}
