@@ -58,17 +58,17 @@ func (l *wireLog) record(v *validator, m *consensus.Message) {
 		l.witness(v, m)
 		return
 	}
-	if v.failing && m.Kind() != "sync_info" {
-		l.w.fail(failedWrite, "validator %d signs a %s of round %d after its device reported an error", v.i, m.Kind(), m.Round())
-	}
 	if l.signer[v.member] == nil {
 		l.signer[v.member] = &signedSoFar{}
 	}
 	l.qc(m.Sync.HighQC)
 	l.qc(m.Sync.CommitQC)
 	l.tc(m.Sync.TC)
-	if l.echo(v, m) {
+	if l.echo(v, m) { // another one's signature, which rests on nothing here
 		return
+	}
+	if v.failing && m.Kind() != "sync_info" {
+		l.w.fail(failedWrite, "validator %d signs a %s of round %d after its device reported an error", v.i, m.Kind(), m.Round())
 	}
 	switch {
 	case m.Proposal != nil:

@@ -199,7 +199,7 @@ func TestSwitches(t *testing.T) {
 			return f
 		}},
 		{"behind", follow.Behind, func(t *testing.T) *fake { return w.upstream(t, links[:5]) }},
-		{"of another chain", follow.Lie, func(t *testing.T) *fake { return elsewhere.upstream(t, nil) }},
+		{"of another chain", follow.Unreachable, func(t *testing.T) *fake { return elsewhere.upstream(t, nil) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			first, second := c.first(t), w.upstream(t, links)

@@ -10,7 +10,7 @@ type Fault string
 // The faults, from the slightest to the worst.
 const (
 	Behind      Fault = "behind"      // another one has committed more, and this one does not keep up
-	Unreachable Fault = "unreachable" // no connection, or the call failed
+	Unreachable Fault = "unreachable" // no connection, the call failed, or a node of another chain answers there
 	Silent      Fault = "silent"      // neither a commit nor a heartbeat for a while
 	Lie         Fault = "lie"         // what it said cannot be true
 )

@@ -58,7 +58,7 @@ func (f *Follower) leave(u *upstream, why error) {
 
 // faultOf says what an upstream is blamed for.
 func faultOf(err error) Fault {
-	for _, lie := range []error{ErrMalformed, ErrWrongChain, ErrOutOfOrder, ErrWrongBlock, ErrBadCertificate, ErrNoProof} {
+	for _, lie := range []error{ErrMalformed, ErrOutOfOrder, ErrWrongBlock, ErrBadCertificate, ErrNoProof} {
 		if errors.Is(err, lie) {
 			return Lie
 		}

@@ -209,12 +209,13 @@ func TestCatchUpIsTold(t *testing.T) {
 		f := start(t)
 		var told []CatchUp
 		f.server.cfg.OnCatchUp = func(c CatchUp) { told = append(told, c) }
+		f.peers[1].Fetching = true
 		ctx, cancel := context.WithCancel(t.Context())
 		ran := make(chan error, 1)
 		go func() { ran <- f.server.Run(ctx) }()
-		f.status.Store(&engine.Status{})
-		f.status.Load().Fetching = consensus.BlockInfo{Epoch: 1, Round: 220, Height: 210, ID: consensus.Hash{1}}
-		f.peers[1].Fetching = true
+		behind := &engine.Status{}
+		behind.Fetching = consensus.BlockInfo{Epoch: 1, Round: 220, Height: 210, ID: consensus.Hash{1}}
+		f.status.Store(behind)
 		for range 100 { // ten each second
 			pass(100 * time.Millisecond)
 			f.commit()
@@ -238,8 +239,7 @@ func TestCatchUpIsTold(t *testing.T) {
 		if over := told[len(told)-1]; !over.Over || over.Blocks < 98 || over.Blocks > 100 || len(told) != before {
 			t.Errorf("at the end %+v, told %d times after it", over, len(told)-before)
 		}
-		f.status.Store(&engine.Status{})
-		f.status.Load().Fetching = consensus.BlockInfo{Epoch: 1, Round: 220, Height: 210, ID: consensus.Hash{1}}
+		f.status.Store(behind)
 		pass(2 * time.Second) // for a moment
 		f.status.Store(f.calm())
 		pass(10 * time.Second)
