@@ -141,7 +141,7 @@ func (n *Node) peers() []rpc.PeerStatus {
 	return out
 }
 
-// Run runs the node until ctx ends, then stops it and returns nil; or until something in it fails for good, and returns
+// Run runs the node until ctx ends, then stops it, once its peers have what clients posted or a second has passed, and returns nil; or until something in it fails for good, and returns
 // that. Everything it started has ended and every file is closed then. Run once.
 //
 // Errors that an operator can act on: *PoisonError, with a dump; *engine.SignedElsewhere; *RivalError.
@@ -149,8 +149,15 @@ func (n *Node) Run(ctx context.Context) error {
 	if err := n.telemetry.Start(ctx); err != nil {
 		return errors.Join(err, n.Close())
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	parts := []func(context.Context) error{n.services.Run, n.collect, n.awaitReady, n.watchDisk, n.stopServers}
+	asked := ctx
+	work, end := context.WithCancel(context.WithoutCancel(ctx)) // goes on until clients are served and their posts handed over
+	defer end()
+	group, ctx := errgroup.WithContext(work)
+	stop := func(ctx context.Context) error {
+		defer end()
+		return n.stopServers(ctx, asked)
+	}
+	parts := []func(context.Context) error{n.services.Run, n.collect, n.awaitReady, n.watchDisk, stop}
 	if n.IsListener() {
 		parts = append(parts, n.runFollower)
 	} else {
@@ -189,9 +196,13 @@ func served(err error) error {
 	return err
 }
 
-// stopServers waits for the end, ends the streams, and gives clients some time to take their last answers.
-func (n *Node) stopServers(ctx context.Context) error {
-	<-ctx.Done()
+// stopServers waits until it is asked to, or ctx ends because something failed. It ends the streams, gives clients some time
+// to take their last answers, and then the other validators some to take what clients have posted.
+func (n *Node) stopServers(ctx, asked context.Context) error {
+	select {
+	case <-asked.Done():
+	case <-ctx.Done():
+	}
 	n.services.Shutdown()
 	patience, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
@@ -210,6 +221,7 @@ func (n *Node) stopServers(ctx context.Context) error {
 		n.grpc.Stop()
 		<-stopped
 	}
+	n.handOver(ctx)
 	return nil
 }
 

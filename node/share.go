@@ -60,6 +60,39 @@ func (n *Node) shareStats() []mempool.ShareStats {
 	return s.stats
 }
 
+// handOverPatience is how long a node that stops waits for peers to take what its clients have posted, and handOverLook how
+// often it looks.
+const (
+	handOverPatience = time.Second
+	handOverLook     = 5 * time.Millisecond
+)
+
+// handOver waits until the peers that are connected have acknowledged all that is ready, or until ctx or the patience ends:
+// the pool ends with the process, and what nobody else holds would be lost with it although it was acknowledged.
+func (n *Node) handOver(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, handOverPatience)
+	defer cancel()
+	look := time.NewTicker(handOverLook)
+	defer look.Stop()
+	for n.isAhead() {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// isAhead reports whether a peer that is connected lacks something that is to be shared with it.
+func (n *Node) isAhead() bool {
+	for _, s := range n.sharing {
+		if stats := s.Stats(); stats.Up && stats.Behind > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 func (n *Node) noteShare(note mempool.ShareNote) {
 	n.telemetry.Share(note)
 	n.shareNotes.Say(note)

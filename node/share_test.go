@@ -132,3 +132,39 @@ func TestRestartedPeerGetsEverythingAgain(t *testing.T) {
 		return true
 	})
 }
+
+// What clients have posted at a node that stops is with the others when it is gone: its pool ends with it. Nothing commits
+// meanwhile, so that the others can have it by sharing alone.
+func TestStoppedNodeHandsOver(t *testing.T) {
+	const rounds, posts = 4, 200
+	c := newCounterCluster(t, 4)
+	c.start()
+	c.members[2].halt()
+	c.members[3].halt()
+	from, to := c.members[0], c.members[1]
+	for round := range rounds {
+		ids := make([]consensus.Hash, posts)
+		for i := range ids {
+			status, err := from.node.Submit(counter.Tx(fmt.Sprint("leaver-", round, "-", i), 0))
+			if err != nil || status.Code != mempool.Accepted {
+				t.Fatalf("%+v, %v", status, err)
+			}
+			ids[i] = status.ID
+		}
+		from.halt()
+		for i, id := range ids {
+			if _, ok := to.node.pool.Lookup(id); !ok {
+				t.Fatalf("round %d: %d of %d posts went with the node", round, posts-i, posts)
+			}
+		}
+		from.relaunch()
+		c.until("the stream to the other one", func() bool {
+			for _, s := range from.node.shareStats() {
+				if s.Up {
+					return true
+				}
+			}
+			return false
+		})
+	}
+}
