@@ -141,8 +141,8 @@ func (n *Node) peers() []rpc.PeerStatus {
 	return out
 }
 
-// Run runs the node until ctx ends, then stops it, once its peers have what clients posted or a second has passed, and returns nil; or until something in it fails for good, and returns
-// that. Everything it started has ended and every file is closed then. Run once.
+// Run runs the node until ctx ends, then stops it, once its peers have what clients posted or a second has passed, and returns
+// nil; or until something in it fails for good, and returns that. Everything it started has ended and every file is closed then. Run once.
 //
 // Errors that an operator can act on: *PoisonError, with a dump; *engine.SignedElsewhere; *RivalError.
 func (n *Node) Run(ctx context.Context) error {
