@@ -95,7 +95,7 @@ func (n *Node) openFollower() error {
 			"validators could show another one; give --trusted-checkpoint height:id from a source that you trust")
 	}
 	n.follower, err = follow.New(follow.Config{
-		Upstreams: s.Addresses, Checkpoint: checkpoint, Store: n.store, App: n.app,
+		Upstreams: s.Addresses, Checkpoint: checkpoint, Store: n.store, App: n.app, Self: n.self,
 		Verifier: &consensus.Verifier{
 			Domain: n.genesis.Domain(), Set: n.genesis.Validators, Genesis: n.store.Genesis(),
 			Scheme: signature.NewEd25519(), Cache: engine.NewCertificates(certificateMemory),

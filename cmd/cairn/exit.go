@@ -34,7 +34,8 @@ var (
 	exitUnavailable = exit{5, "no answer, or none in time",
 		"is the node running? Start one with cairn devnet, or name it with --home, --rpc or, for a load, --endpoints"}
 	exitLost = exit{6, "load: an acknowledged transaction was lost, or the accounts do not add up",
-		"keep the nodes' folders and logs: this should never happen while fewer than a third of the validators fail"}
+		"keep the nodes' folders and logs: this should never happen unless nodes were killed, or a third of the validators fail; what " +
+			"is not committed yet lives in the memory of the node that acknowledged it and of those it was shared with"}
 	exitLocked   = exit{10, "start: another process uses the folder", "stop that process; cairn status asks a node that runs"}
 	exitNoSafety = exit{11, "start: the safety record is missing", ""}
 	exitDamaged  = exit{12, "start: both copies of the safety record are damaged", ""}

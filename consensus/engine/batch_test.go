@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/cairnchain/cairn/consensus"
@@ -80,6 +81,27 @@ func TestOpenCommitsAreBounded(t *testing.T) {
 		all.durable(consensus.Height(c.blocks))
 		if all.full() || all.bytes != 0 || len(all.open) != 0 {
 			t.Errorf("%d blocks of %d bytes: when they are durable %d bytes and %d are open", c.blocks, c.bytes, all.bytes, len(all.open))
+		}
+	}
+}
+
+// What is saved before a vote is the whole branch above what is durable, in order; and nothing more for a Save without
+// blocks.
+func TestSavedWithWhatItRestsOn(t *testing.T) {
+	var all commits
+	all.add(committedBlocks(3, 1))
+	own := []*consensus.Block{{Header: consensus.Header{Height: 4}}}
+	for durable, want := range [][]consensus.Height{{1, 2, 3, 4}, {2, 3, 4}, {3, 4}, {4}} {
+		all.durable(consensus.Height(durable))
+		var got []consensus.Height
+		for _, b := range all.under(own) {
+			got = append(got, b.Height)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("with height %d durable: %d, want %d", durable, got, want)
+		}
+		if more := all.under(nil); len(more) != 0 {
+			t.Errorf("with height %d durable: %d blocks for none", durable, len(more))
 		}
 	}
 }

@@ -52,9 +52,10 @@ func DefaultTiming() Timing {
 
 // Config is what a Follower is made from. All but Checkpoint, Committed, Observe and Timing is required.
 type Config struct {
-	Upstreams  []string            // endpoints of gRPC APIs as client.Dial takes them, at most MaxUpstreams
-	Checkpoint Checkpoint          // none: genesis alone is trusted
-	Verifier   *consensus.Verifier // of the chain's first epoch
+	Upstreams  []string              // endpoints of gRPC APIs as client.Dial takes them, at most MaxUpstreams
+	Checkpoint Checkpoint            // none: genesis alone is trusted
+	Verifier   *consensus.Verifier   // of the chain's first epoch
+	Self       consensus.ValidatorID // of this node, which does not follow itself; zero: not known
 	Store      *storage.Store
 	App        app.App
 	// Committed is told of every block once it is durable, in order, on one goroutine. Nil: nobody is told.

@@ -85,7 +85,7 @@ func (f *Follower) session(parent context.Context, u *upstream, head tip) (tip, 
 	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
 	greeting, over := context.WithTimeout(ctx, f.cfg.Timing.Call)
-	err := u.chain(greeting, f.cfg.Verifier.Domain)
+	err := u.greet(greeting, f.cfg.Verifier.Domain, f.cfg.Self)
 	over()
 	if err == nil {
 		err = f.ask(ctx, u)

@@ -2,6 +2,7 @@ package follow
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -57,9 +58,12 @@ func newUpstream(index int, address string) (*upstream, error) {
 	}, nil
 }
 
-// chain asks which chain the upstream serves: the error wraps ErrWrongChain when it is another one. What it says proves
-// nothing; it tells a wrong address from a lie.
-func (u *upstream) chain(ctx context.Context, domain consensus.Domain) error {
+// errItself: an address of this very node is among its upstreams.
+var errItself = errors.New("it is this node itself; name another one in upstream.addresses")
+
+// greet asks which chain the upstream serves, and who it is: the error wraps ErrWrongChain when it is of another chain, and
+// is errItself when it is the node self. What it says proves nothing; it tells a wrong address from a lie.
+func (u *upstream) greet(ctx context.Context, domain consensus.Domain, self consensus.ValidatorID) error {
 	said, err := u.node.GetChain(ctx, &cairnv1.GetChainRequest{})
 	if err != nil {
 		return err
@@ -68,7 +72,11 @@ func (u *upstream) chain(ctx context.Context, domain consensus.Domain) error {
 		return fmt.Errorf("%w: it serves %.64q with genesis %.64q, not %q with %v", ErrWrongChain, said.GetChainId(),
 			said.GetGenesisHash(), domain.ChainID, domain.Genesis)
 	}
-	return nil
+	who, err := u.node.GetStatus(ctx, &cairnv1.GetStatusRequest{})
+	if err == nil && !self.IsZero() && who.GetValidatorId() == self.String() {
+		return errItself
+	}
+	return err
 }
 
 // highQC asks for the newest certificate. It is not verified; ErrMalformed when it is none.

@@ -49,7 +49,7 @@ func (t *Telemetry) Follow(n follow.Note) {
 			level = slog.LevelError
 		}
 		t.sayFollow(at, level, say(message, upstream(n.Address), reason(clip(textOf(n.Reason))),
-			slog.Duration(fieldUntil, n.Until.Sub(at).Round(time.Millisecond))))
+			slog.Duration(fieldRest, n.Until.Sub(at).Round(time.Millisecond))))
 	case follow.Progress:
 		message := "catching up"
 		if n.Height >= n.Target {

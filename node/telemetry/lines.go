@@ -24,6 +24,7 @@ const (
 	fieldKind         = "kind"
 	fieldQCRound      = "qc_round"
 	fieldUntil        = "until"
+	fieldRest         = "rest"
 	fieldFrom         = "from"
 	fieldBlocks       = "blocks"
 	fieldEvidence     = "evidence"
