@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // limited runs cairn with a limit on its open files, soft and hard.
@@ -22,13 +24,17 @@ func (b *bed) limited(files int, args ...string) *exec.Cmd {
 // refuses starts the member, which must end by this code and say these words.
 func (m *member) refuses(cmd *exec.Cmd, code int, says ...string) {
 	m.net.t.Helper()
-	out, err := cmd.CombinedOutput()
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	m.net.must(cmd.Start())
+	defer time.AfterFunc(patience, func() { _ = cmd.Process.Kill() }).Stop() // then it does not refuse
+	err := cmd.Wait()
 	if got := cmd.ProcessState.ExitCode(); got != code {
-		m.net.t.Errorf("%s: exit %d, want %d: %v: %s", m.name, got, code, err, out)
+		m.net.t.Errorf("%s: exit %d, want %d: %v: %s", m.name, got, code, err, &out)
 	}
 	for _, words := range says {
-		if !strings.Contains(string(out), words) {
-			m.net.t.Errorf("%s: exit %d does not say %q: %s", m.name, code, words, out)
+		if !strings.Contains(out.String(), words) {
+			m.net.t.Errorf("%s: exit %d does not say %q: %s", m.name, code, words, &out)
 		}
 	}
 }
