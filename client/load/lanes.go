@@ -104,7 +104,7 @@ func streamLane(l lane) {
 		s := session{lane: l, done: make(chan struct{})}
 		if err := s.run(first); err != nil {
 			// A node that is away refuses at once; it is not asked again as fast as that goes.
-			time.Sleep(leastRest)
+			_ = sleep(context.Background(), leastRest)
 		}
 	}
 }
