@@ -26,9 +26,10 @@ func network(t *testing.T) (node.Running, []*client.Client) {
 	if err := flags.Set("consensus-idle-block-interval", "50ms"); err != nil {
 		t.Fatal(err)
 	}
+	home := t.TempDir() + "/devnet" // here, so that it is removed after the network has ended
 	go func() {
 		done <- devnet.Run(ctx, devnet.Options{
-			Home:    t.TempDir() + "/devnet",
+			Home:    home,
 			Network: node.NetworkOptions{Kind: node.Devnet, Validators: 2, Faucet: true, Now: time.Now()},
 			Flags:   flags, Ready: func(r node.Running) { ready <- r },
 			Logger: func(string, node.LogSettings) *slog.Logger { return slog.New(slog.DiscardHandler) },
