@@ -217,14 +217,10 @@ func (p Replay) execute(s *Store, b *consensus.Block) (Commit, error) {
 	if err != nil {
 		return Commit{}, err
 	}
-	info := consensus.BlockInfo{
-		Epoch: b.Epoch, Round: b.Round, ID: b.ID(), Height: b.Height, Timestamp: b.Timestamp,
-		StateRoot: StateRoot(b.ParentStateRoot, result.Changes), ReceiptsRoot: app.ReceiptsRoot(result.Receipts),
-	}
 	s.mu.RLock()
-	history := s.history.Append(info.Leaf())
+	below := s.history
 	s.mu.RUnlock()
-	info.HistoryRoot = history.Root()
+	info, history := OutcomeOf(b, b.ParentStateRoot, below, result)
 	return Commit{Block: b, Info: info, History: history, Changes: result.Changes, Receipts: result.Receipts}, nil
 }
 

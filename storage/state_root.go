@@ -36,3 +36,20 @@ func StateRoot(parent consensus.Hash, changes []app.Change) consensus.Hash {
 	}
 	return sha256.Sum256(w.Bytes())
 }
+
+// OutcomeOf returns what the execution of a block made of it, and the history that holds it: given the result, the state root
+// before it and the history below it. There is one such function, for all that execute blocks must find the same.
+func OutcomeOf(b *consensus.Block, before consensus.Hash, below consensus.History, result app.Result) (consensus.BlockInfo, consensus.History) {
+	info := consensus.BlockInfo{
+		Epoch:        b.Epoch,
+		Round:        b.Round,
+		ID:           b.ID(),
+		Height:       b.Height,
+		StateRoot:    StateRoot(before, result.Changes),
+		ReceiptsRoot: app.ReceiptsRoot(result.Receipts),
+		Timestamp:    b.Timestamp,
+	}
+	history := below.Append(info.Leaf())
+	info.HistoryRoot = history.Root()
+	return info, history
+}

@@ -89,17 +89,7 @@ func newOutcome(b *consensus.Block, parent *outcome, result app.Result) *outcome
 	for _, change := range result.Changes {
 		o.changes[string(change.Key)] = change.Value
 	}
-	o.info = consensus.BlockInfo{
-		Epoch:        b.Epoch,
-		Round:        b.Round,
-		ID:           b.ID(),
-		Height:       b.Height,
-		StateRoot:    storage.StateRoot(parent.info.StateRoot, result.Changes),
-		ReceiptsRoot: app.ReceiptsRoot(result.Receipts),
-		Timestamp:    b.Timestamp,
-	}
-	o.history = parent.history.Append(o.info.Leaf())
-	o.info.HistoryRoot = o.history.Root()
+	o.info, o.history = storage.OutcomeOf(b, parent.info.StateRoot, parent.history, result)
 	o.parent.Store(parent)
 	return o
 }

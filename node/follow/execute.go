@@ -63,12 +63,7 @@ func (e *executor) run(p proven) (executed, error) {
 	if err != nil {
 		return executed{}, e.failure(p, err)
 	}
-	info := consensus.BlockInfo{
-		Epoch: b.Epoch, Round: b.Round, ID: b.ID(), Height: b.Height, Timestamp: b.Timestamp,
-		StateRoot: storage.StateRoot(e.head.StateRoot, result.Changes), ReceiptsRoot: app.ReceiptsRoot(result.Receipts),
-	}
-	history := e.history.Append(info.Leaf())
-	info.HistoryRoot = history.Root()
+	info, history := storage.OutcomeOf(b, e.head.StateRoot, e.history, result)
 	if signed := p.qc.Block(); signed.Height == info.Height && signed != info {
 		return executed{}, &core.Divergence{Block: b, Ours: info, Certified: signed, Certificate: p.qc}
 	}
