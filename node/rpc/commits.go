@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,7 +25,7 @@ func (b blocks) StreamCommits(req *cairnv1.StreamCommitsRequest, stream grpc.Ser
 		return err
 	}
 	f := &follower{
-		guard: newGuard[cairnv1.StreamCommitsResponse](b.Server, stream),
+		guard: newGuard[encoded](b.Server, encodedStream{stream}),
 		parts: parts{req.GetIncludeTransactions(), req.GetIncludeOutcomes(), req.GetCanonical()},
 	}
 	f.next.Store(uint64(next))
@@ -61,7 +60,7 @@ func (s *Server) startOf(req *cairnv1.StreamCommitsRequest) (consensus.Height, e
 
 // follower sends the commits to one stream.
 type follower struct {
-	*guard[cairnv1.StreamCommitsResponse]
+	*guard[encoded]
 	parts parts
 	next  atomic.Uint64 // the height behind the last one that was sent
 }
@@ -77,7 +76,7 @@ func (f *follower) follow(ctx context.Context) error {
 		changed := f.server.store.Changed() // before the tip is looked at: a commit that the look misses closes it
 		sent, err := f.catchUp(ctx)
 		if err == nil && !sent && due {
-			sent, err = true, f.send(&cairnv1.StreamCommitsResponse{ResumeToken: f.token()})
+			sent, err = true, f.heartbeat()
 		}
 		if err != nil {
 			return err
@@ -112,6 +111,14 @@ func (f *follower) catchUp(ctx context.Context) (sent bool, err error) {
 	return sent, nil
 }
 
+func (f *follower) heartbeat() error {
+	message, err := encode(&cairnv1.StreamCommitsResponse{ResumeToken: f.token()})
+	if err != nil {
+		return err
+	}
+	return f.send(message)
+}
+
 func (f *follower) token() string { return f.server.resumeToken(consensus.Height(f.next.Load())) }
 
 // resumable adds to the end of the stream from where to resume. A message that hung in a send may arrive yet, ahead of
@@ -126,8 +133,8 @@ func (f *follower) resumable(err error) error {
 }
 
 // commitAt makes the message of a committed height. It is the same for all streams.
-func (s *Server) commitAt(h consensus.Height, want parts) (*cairnv1.StreamCommitsResponse, error) {
-	read := func() (*cairnv1.StreamCommitsResponse, error) {
+func (s *Server) commitAt(h consensus.Height, want parts) (*encoded, error) {
+	read := func() (*encoded, error) {
 		summary, out, err := s.message(h, want)
 		if err != nil {
 			return nil, err
@@ -136,7 +143,7 @@ func (s *Server) commitAt(h consensus.Height, want parts) (*cairnv1.StreamCommit
 		if want.outcomes {
 			out.Outcomes = toOutcomes(summary.Receipts)
 		}
-		return out, nil
+		return encode(out)
 	}
 	if h+recentHeights <= s.store.Tip().Height {
 		return read()
@@ -164,60 +171,4 @@ func (s *Server) message(h consensus.Height, want parts) (storage.Summary, *cair
 		out.Block, err = s.toBlock(record)
 	}
 	return record.Summary, out, err
-}
-
-// recentHeights is how many of the newest commits are kept as messages: at each commit all streams want the same one.
-const recentHeights = 2
-
-// recentCommits are the messages of the newest commits, each made once. The zero value is empty. Safe for concurrent use.
-type recentCommits struct {
-	mu sync.Mutex
-	of map[commitKey]*recentCommit
-}
-
-type commitKey struct {
-	height consensus.Height
-	parts  parts
-}
-
-type recentCommit struct {
-	once    sync.Once
-	message *cairnv1.StreamCommitsResponse // not to be changed
-	err     error
-}
-
-func (c *recentCommits) get(key commitKey, read func() (*cairnv1.StreamCommitsResponse, error)) (*cairnv1.StreamCommitsResponse, error) {
-	entry := c.entry(key)
-	entry.once.Do(func() { entry.message, entry.err = read() })
-	if entry.err != nil {
-		c.forget(key, entry)
-	}
-	return entry.message, entry.err
-}
-
-func (c *recentCommits) entry(key commitKey) *recentCommit {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if entry, ok := c.of[key]; ok {
-		return entry
-	}
-	if c.of == nil {
-		c.of = make(map[commitKey]*recentCommit)
-	}
-	for other := range c.of {
-		if other.height+recentHeights <= key.height {
-			delete(c.of, other)
-		}
-	}
-	entry := &recentCommit{}
-	c.of[key] = entry
-	return entry
-}
-
-func (c *recentCommits) forget(key commitKey, entry *recentCommit) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.of[key] == entry {
-		delete(c.of, key)
-	}
 }

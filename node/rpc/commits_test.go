@@ -370,32 +370,6 @@ func TestStreamLimits(t *testing.T) {
 	refuse("2001:db8:0:1::1", "5")
 }
 
-// The message of a commit is made once, for all streams.
-func TestRecentCommitsAreShared(t *testing.T) {
-	f := start(t)
-	f.commit()
-	one, again := must(f.server.commitAt(1, parts{transactions: true})), must(f.server.commitAt(1, parts{transactions: true}))
-	if one != again {
-		t.Error("made twice")
-	}
-	if must(f.server.commitAt(1, parts{})) == one {
-		t.Error("a message with transactions where headers were asked for")
-	}
-	for range recentHeights {
-		f.commit()
-		must(f.server.commitAt(f.tip.Info.Height, parts{transactions: true}))
-	}
-	if len(f.server.recent.of) > 2*recentHeights {
-		t.Errorf("%d messages are kept", len(f.server.recent.of))
-	}
-	if must(f.server.commitAt(1, parts{transactions: true})) == one {
-		t.Error("an old message is kept")
-	}
-	if _, err := f.server.commitAt(99, parts{transactions: true}); err == nil || len(f.server.recent.of) > 2*recentHeights {
-		t.Error("a failure is kept")
-	}
-}
-
 func (f *fixture) openStreams() int {
 	c := f.server.streams
 	c.mu.Lock()

@@ -16,7 +16,7 @@ import (
 	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
 )
 
-// requestCodec is gRPC's protobuf codec, but that a request of ours which does not decode is no error of the codec:
+// requestCodec is gRPC's protobuf codec, but that what is encoded goes out as it is, and that a request of ours which does not decode is no error of the codec:
 // grpc-go would answer it at once, by a status without ErrorInfo. Such a request comes out empty, with a mark by which
 // check knows it.
 type requestCodec struct {
@@ -30,6 +30,14 @@ func newRequestCodec(limit int) requestCodec {
 
 // ownMessages begins the full names of our messages.
 const ownMessages = "cairn."
+
+// Marshal implements encoding.CodecV2.
+func (c requestCodec) Marshal(v any) (mem.BufferSlice, error) {
+	if message, ok := v.(*encoded); ok {
+		return mem.BufferSlice{message.wire}, nil // of no pool: it outlives every stream that sends it
+	}
+	return c.CodecV2.Marshal(v)
+}
 
 // Unmarshal implements encoding.CodecV2.
 func (c requestCodec) Unmarshal(data mem.BufferSlice, v any) error {
