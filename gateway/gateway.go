@@ -152,15 +152,15 @@ func newREST(cfg Config, routes routeTable) (http.Handler, error) {
 	)
 	ctx := context.Background()
 	conn := roomyConn{cfg.Conn}
-	transactions, blocks := cairnv1.NewTransactionServiceClient(conn), cairnv1.NewBlockServiceClient(conn)
+	transactions := cairnv1.NewTransactionServiceClient(conn)
 	err := errors.Join(
 		cairnv1.RegisterTransactionServiceHandlerClient(ctx, mux, transactions),
 		cairnv1.RegisterAccountServiceHandlerClient(ctx, mux, cairnv1.NewAccountServiceClient(conn)),
-		cairnv1.RegisterBlockServiceHandlerClient(ctx, mux, blocks),
+		cairnv1.RegisterBlockServiceHandlerClient(ctx, mux, cairnv1.NewBlockServiceClient(conn)),
 		cairnv1.RegisterNodeServiceHandlerClient(ctx, mux, cairnv1.NewNodeServiceClient(conn)),
 		cairnv1.RegisterFaucetServiceHandlerClient(ctx, mux, cairnv1.NewFaucetServiceClient(conn)),
 		// Of two handlers for one path the later one is tried first: these replace the generated streams.
-		mux.HandlePath(http.MethodGet, commitStreamPath, commitStream{mux: mux, blocks: blocks}.serve),
+		mux.HandlePath(http.MethodGet, commitStreamPath, newCommitStream(mux, conn).serve),
 		mux.HandlePath(http.MethodGet, transactionStreamPath, transactionStream{mux: mux, transactions: transactions}.serve),
 	)
 	if err != nil {

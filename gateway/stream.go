@@ -10,6 +10,7 @@ import (
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -24,8 +25,16 @@ const commitStreamPath = "/v1/commits:stream"
 // commitStream serves StreamCommits as NDJSON or as server-sent events. The generated handler knows only the first,
 // and frames an error before the first message as part of a stream that never began.
 type commitStream struct {
-	mux    *runtime.ServeMux
-	blocks cairnv1.BlockServiceClient
+	mux           *runtime.ServeMux
+	conn          grpc.ClientConnInterface
+	lines, events *renderings
+}
+
+func newCommitStream(mux *runtime.ServeMux, conn grpc.ClientConnInterface) commitStream {
+	return commitStream{
+		mux: mux, conn: conn,
+		lines: newRenderings(lines{newStrictJSON()}), events: newRenderings(events{newStrictJSON()}),
+	}
 }
 
 func (s commitStream) serve(w http.ResponseWriter, r *http.Request, _ map[string]string) {
@@ -38,9 +47,13 @@ func (s commitStream) serve(w http.ResponseWriter, r *http.Request, _ map[string
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
 		request.ResumeToken = last
 	}
-	method := streamed{s.mux, cairnv1.BlockService_StreamCommits_FullMethodName, commitStreamPath}
-	serveStream(method, w, r, func(ctx context.Context) (stream[cairnv1.StreamCommitsResponse], error) {
-		return s.blocks.StreamCommits(ctx, &request)
+	texts := s.lines
+	if acceptsEvents(r) {
+		texts = s.events
+	}
+	method := streamed{s.mux, cairnv1.BlockService_StreamCommits_FullMethodName, commitStreamPath, texts.frame}
+	method.serve(w, r, func(ctx context.Context) (textStream, error) {
+		return openCommits(ctx, s.conn, &request, texts)
 	})
 }
 
@@ -60,33 +73,47 @@ func (s transactionStream) serve(w http.ResponseWriter, r *http.Request, params 
 		return
 	}
 	request.Id = params["id"]
-	method := streamed{s.mux, cairnv1.TransactionService_StreamTransaction_FullMethodName, transactionStreamPath}
-	serveStream(method, w, r, func(ctx context.Context) (stream[cairnv1.StreamTransactionResponse], error) {
-		return s.transactions.StreamTransaction(ctx, &request)
+	method := streamed{s.mux, cairnv1.TransactionService_StreamTransaction_FullMethodName, transactionStreamPath, framingFor(r)}
+	method.serve(w, r, func(ctx context.Context) (textStream, error) {
+		stream, err := s.transactions.StreamTransaction(ctx, &request)
+		return framedTransaction{stream, method.frame}, err
 	})
 }
 
-// stream is what a call of a stream yields.
-type stream[T any] interface {
-	Recv() (*T, error)
+// framedTransaction is the stream of a transaction as text.
+type framedTransaction struct {
+	grpc.ServerStreamingClient[cairnv1.StreamTransactionResponse]
+	frame framing
+}
+
+// Recv returns the text of the next message.
+func (s framedTransaction) Recv() ([]byte, error) {
+	message, err := s.ServerStreamingClient.Recv()
+	if err != nil {
+		return nil, err
+	}
+	return s.frame.message(message)
+}
+
+// textStream is what a call of a stream yields, each message framed.
+type textStream interface {
+	Recv() ([]byte, error)
 	Header() (metadata.MD, error)
 }
 
-// streamed is a method whose answer is a stream, and its path.
+// streamed is a method whose answer is a stream, its path, and how its messages are framed.
 type streamed struct {
 	mux        *runtime.ServeMux
 	name, path string
+	frame      framing
 }
 
-// serveStream opens a stream of the node and passes it on.
-func serveStream[T any, M interface {
-	*T
-	streamMessage
-}](method streamed, w http.ResponseWriter, r *http.Request, open func(context.Context) (stream[T], error)) {
+// serve opens a stream of the node and passes it on.
+func (m streamed) serve(w http.ResponseWriter, r *http.Request, open func(context.Context) (textStream, error)) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	// Adds the client's address, which the node's limits count by.
-	ctx, err := runtime.AnnotateContext(ctx, method.mux, r, method.name, runtime.WithHTTPPathPattern(method.path))
+	ctx, err := runtime.AnnotateContext(ctx, m.mux, r, m.name, runtime.WithHTTPPathPattern(m.path))
 	if err != nil {
 		writeError(w, explain(status.Convert(err)))
 		return
@@ -104,10 +131,7 @@ func serveStream[T any, M interface {
 		writeError(w, explain(status.Convert(err)))
 		return
 	}
-	forward(w, newFraming(w, r), func() (streamMessage, error) {
-		message, err := stream.Recv()
-		return M(message), err
-	})
+	forward(w, m.frame, stream.Recv)
 }
 
 // streamMessage is a message of a stream of the API.
@@ -133,7 +157,7 @@ func resumeToken(message streamMessage) string {
 }
 
 // forward sends what recv yields until it ends or the client is gone.
-func forward(w http.ResponseWriter, frame framing, recv func() (streamMessage, error)) {
+func forward(w http.ResponseWriter, frame framing, recv func() ([]byte, error)) {
 	w.Header().Set("Content-Type", frame.contentType())
 	// Asks proxies that would collect an answer before they pass it on not to.
 	w.Header().Set("X-Accel-Buffering", "no")
@@ -143,34 +167,34 @@ func forward(w http.ResponseWriter, frame framing, recv func() (streamMessage, e
 		if conn.Flush() != nil {
 			return
 		}
-		message, err := recv()
+		text, err := recv()
 		if errors.Is(err, io.EOF) {
 			return
 		}
 		if err != nil {
 			// A client that is gone does not read why.
-			_ = frame.fail(explain(status.Convert(err)))
+			_, _ = w.Write(frame.fail(explain(status.Convert(err))))
 			_ = conn.Flush()
 			return
 		}
-		if frame.send(message) != nil {
+		if _, err := w.Write(text); err != nil {
 			return
 		}
 	}
 }
 
-// framing is how messages are set apart from each other.
+// framing is how messages are set apart from each other. Safe for concurrent use.
 type framing interface {
 	contentType() string
-	send(message streamMessage) error
-	fail(st *status.Status) error
+	message(message streamMessage) ([]byte, error)
+	fail(st *status.Status) []byte
 }
 
-func newFraming(w io.Writer, r *http.Request) framing {
+func framingFor(r *http.Request) framing {
 	if acceptsEvents(r) {
-		return events{w: w, json: newStrictJSON()}
+		return events{newStrictJSON()}
 	}
-	return lines{w: w, json: newStrictJSON()}
+	return lines{newStrictJSON()}
 }
 
 func acceptsEvents(r *http.Request) bool {
@@ -185,42 +209,29 @@ func acceptsEvents(r *http.Request) bool {
 }
 
 // lines is NDJSON: {"result": …} for each message, {"error": …} for the end.
-type lines struct {
-	w    io.Writer
-	json *strictJSON
-}
+type lines struct{ json *strictJSON }
 
 func (l lines) contentType() string { return "application/x-ndjson" }
 
-func (l lines) send(message streamMessage) error {
+func (l lines) message(message streamMessage) ([]byte, error) {
 	text, err := l.json.Marshal(message)
-	if err != nil {
-		return err
-	}
-	return l.line("result", text)
+	return line("result", text), err
 }
 
-func (l lines) fail(st *status.Status) error { return l.line("error", errorJSON(st)) }
+func (l lines) fail(st *status.Status) []byte { return line("error", errorJSON(st)) }
 
-func (l lines) line(key string, text []byte) error {
-	_, err := io.WriteString(l.w, `{"`+key+`":`+string(text)+"}\n")
-	return err
+func line(key string, text []byte) []byte {
+	return []byte(`{"` + key + `":` + string(text) + "}\n")
 }
 
 // events are server-sent events: the message itself as data, its resume token as id where it has one. Heartbeats are events of another
 // name, which a page does not see unless it asks for them, and move the id like the others.
-type events struct {
-	w    io.Writer
-	json *strictJSON
-}
+type events struct{ json *strictJSON }
 
 func (e events) contentType() string { return "text/event-stream" }
 
-func (e events) send(message streamMessage) error {
+func (e events) message(message streamMessage) ([]byte, error) {
 	text, err := e.json.Marshal(message)
-	if err != nil {
-		return err
-	}
 	head := ""
 	if isHeartbeat(message) {
 		head = "event: heartbeat\n"
@@ -228,11 +239,9 @@ func (e events) send(message streamMessage) error {
 	if token := resumeToken(message); token != "" {
 		head += "id: " + token + "\n"
 	}
-	_, err = io.WriteString(e.w, head+"data: "+string(text)+"\n\n")
-	return err
+	return []byte(head + "data: " + string(text) + "\n\n"), err
 }
 
-func (e events) fail(st *status.Status) error {
-	_, err := io.WriteString(e.w, "event: error\ndata: "+string(errorJSON(st))+"\n\n")
-	return err
+func (e events) fail(st *status.Status) []byte {
+	return []byte("event: error\ndata: " + string(errorJSON(st)) + "\n\n")
 }
