@@ -90,7 +90,7 @@ func (n *Node) openRPC() error {
 	n.grpc = grpc.NewServer(append(n.services.ServerOptions(), grpc.StatsHandler(otelgrpc.NewServerHandler(n.tracing()...)))...)
 	n.services.Register(n.grpc)
 	reflection.Register(n.grpc)
-	return nil
+	return n.telemetry.RegisterStreams(n.services.OpenStreams)
 }
 
 // tracing configures gRPC's spans; health checks make none.

@@ -16,8 +16,15 @@ type footprint struct {
 	goroutines, files, heap float64 // heap in bytes
 }
 
-// footprint reads the metrics of a node.
+// footprint reads what a node holds from its metrics.
 func (m *member) footprint() footprint {
+	m.net.t.Helper()
+	read := m.scrape()
+	return footprint{read("go_goroutines"), read("process_open_fds"), read("go_memstats_heap_inuse_bytes")}
+}
+
+// scrape returns what reads one of the metrics that the node has now, by its name and labels as they are written.
+func (m *member) scrape() (read func(name string) float64) {
 	m.net.t.Helper()
 	request, err := http.NewRequestWithContext(m.net.t.Context(), http.MethodGet, m.metrics, nil)
 	if err != nil {
@@ -33,7 +40,7 @@ func (m *member) footprint() footprint {
 	if err != nil {
 		m.net.t.Fatal(err)
 	}
-	read := func(name string) float64 {
+	return func(name string) float64 {
 		for line := range strings.Lines(string(raw)) {
 			if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+" "); ok {
 				number, err := strconv.ParseFloat(value, 64)
@@ -46,7 +53,6 @@ func (m *member) footprint() footprint {
 		m.net.t.Fatalf("%s: no metric %s", m.metrics, name)
 		return 0
 	}
-	return footprint{read("go_goroutines"), read("process_open_fds"), read("go_memstats_heap_inuse_bytes")}
 }
 
 // What a node may hold more than before: a few requests of others, and memory that is not collected yet.

@@ -4,13 +4,11 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -22,43 +20,44 @@ const (
 	upstreams = 3
 	// killing is how long upstreams are killed in turn, at least.
 	killing = 10 * time.Second
-	// measuring is how long the rate of commits is measured before and after.
-	measuring = 4 * time.Second
-	// longestVisit bounds how long each of quickReaders stays connected, at random; more of them stay longer, so that the
-	// connections per second are the same.
-	longestVisit = 1500 * time.Millisecond
+	// measuring is how long the rate of commits is measured without readers and with them, in each of so many turns.
+	measuring = 2 * time.Second
+	turns     = 3
+	// quickVisit and longVisit bound how long each reader stays connected, at random.
+	quickVisit = 1500 * time.Millisecond
+	longVisit  = 8 * time.Second
+	// readSenders is of how many the load is in long runs, where each makes pauses.
+	readSenders = 8
 )
 
 // A listener behind three upstreams, which are killed and started again in turn, serves many readers that hang up at
-// random: every block once, in order. The validators do not notice.
+// random: every block once, in order. The validators do not notice: they go on committing, no round fails, and they serve as
+// many streams as without readers. What would run on other machines gets only what the validators leave of
+// the processors; else the test would measure how these are shared.
 func TestListenerServesReaders(t *testing.T) {
-	count, bound := quickReaders, 3*patience
+	count, senders, visit, bound := quickReaders, 2, quickVisit, 3*patience
 	if long() {
-		count, bound = longReaders, 10*patience
+		count, senders, visit, bound = longReaders, readSenders, longVisit, 10*patience
 	}
 	n := newTestnetWith(newBed(t), upstreams+1)
 	n.startAll()
 	up, served := n.listeners[:upstreams], n.listeners[upstreams]
-	var addresses []string
-	for _, m := range up {
-		m.start()
-		addresses = append(addresses, m.rpc)
-	}
-	for _, m := range up {
-		m.awaitReady()
-	}
-	served.start("--upstream-addresses", strings.Join(addresses, ","), "--rpc-streams-per-address", strconv.Itoa(2*count))
-	served.awaitReady()
-	load := n.startLoad(n.chainID, n.alice, 0, 2, n.urls())
-	load.awaitMore(20)
-	before := n.rate(measuring)
+	n.startListeners(up, served, "--rpc-streams-per-address", strconv.Itoa(2*count))
+	load := n.startLoad(n.chainID, n.alice, 0, senders, n.urls())
+	load.awaitMore(20 * senders)
+	n.awaitStreams(up)
 
 	ctx, cancel := context.WithTimeout(t.Context(), bound)
 	defer cancel()
-	readers := n.startReaders(ctx, count, served)
+	cost, failed := served.process.cpu(), n.failedRounds()
+	readers := n.startReaders(count, visit, served)
+	n.awaitWithin(bound, "most readers are connected", func() bool { return served.streams() > count/2 })
+	without, with := n.compare(readers)
+	n.awaitStreams(up)
 	begin, from := time.Now(), n.members[0].status().Height
 	kills := n.killInTurn(up, served)
-	during := float64(n.members[0].status().Height-from) / time.Since(begin).Seconds()
+	killing := float64(n.members[0].status().Height-from) / time.Since(begin).Seconds()
+	n.awaitStreams(up)
 
 	// What the listener hands on is committed.
 	tx := n.bob.transfer(n.chainID, 0, 1, output{n.alice.address, 1})
@@ -67,22 +66,87 @@ func TestListenerServesReaders(t *testing.T) {
 		status, err := call(ctx, served.rest+"/v1/transactions", tx.request("10s"), &answer)
 		return err == nil && status == http.StatusOK && answer.State == "COMMITTED"
 	})
-	after := n.rate(measuring)
+	failed = n.failedRounds() - failed
 	acked := load.finish()
 	acked[tx.id] = answer.Receipt
 	history := n.agreed(acked)
-	readers.finish(ctx, history)
+	outcome := readers.finish(ctx, history)
+	cost = served.process.cpu() - cost
 	followed := strings.Count(served.process.output(), "following an upstream")
-	t.Logf("%d readers, %d connections, %d kills of %d upstreams, %d times an upstream was followed", count, readers.connects(), kills, upstreams, followed)
-	t.Logf("commits per second: %.1f before, %.1f with readers and kills, %.1f with readers; %d blocks", before, during, after, len(history.blocks))
-	if kills < 2*upstreams || followed < 3 || during <= 0 {
-		t.Errorf("%d kills, %d followed, %.1f commits per second", kills, followed, during)
+	t.Logf("%d readers, %d connections, %d kills of %d upstreams, %d times an upstream was followed", count, outcome.Connects, kills, upstreams, followed)
+	t.Logf("commits per second: %.1f without readers, %.1f with, %.1f with and kills; %d rounds failed; %d blocks", without, with, killing, failed, len(history.blocks))
+	t.Logf("the listener took %v of the processors for %d blocks to readers: %v each, connections included", cost, outcome.Events,
+		cost/time.Duration(max(1, outcome.Events)))
+	if kills < 2*upstreams || followed < 3 || outcome.Connects < 3*count || outcome.Events < count*len(history.blocks) {
+		t.Errorf("%d kills, %d followed, %d connections, %d blocks arrived", kills, followed, outcome.Connects, outcome.Events)
 	}
-	if readers.connects() < 3*count {
-		t.Errorf("%d readers connected %d times", count, readers.connects())
+	if with < without/2 || killing <= 0 || failed > 0 {
+		t.Errorf("the validators notice the readers")
 	}
 	n.signedOnce()
 	served.process.interrupt()
+}
+
+// compare measures the commits per second while readers are stopped and while they read, in turns, for the machine may
+// have other work too.
+func (n *testnet) compare(r *readers) (without, with float64) {
+	n.t.Helper()
+	for range turns {
+		r.signal(syscall.SIGSTOP)
+		without += n.rate(measuring) / turns
+		r.signal(syscall.SIGCONT)
+		with += n.rate(measuring) / turns
+	}
+	return without, with
+}
+
+// startListeners starts listeners of the validators, and one that has these for upstreams.
+func (n *testnet) startListeners(up []*member, served *member, flags ...string) {
+	n.t.Helper()
+	var addresses []string
+	for _, m := range up {
+		m.startYielding()
+		addresses = append(addresses, m.rpc)
+	}
+	for _, m := range up {
+		m.awaitReady()
+	}
+	served.startYielding(append(flags, "--upstream-addresses", strings.Join(addresses, ","))...)
+	served.awaitReady()
+}
+
+// startYielding is start of what would run on another machine.
+func (m *member) startYielding(flags ...string) {
+	m.net.t.Helper()
+	m.startAs(nil, yielding(append([]string{m.net.binary, "start", "--home", m.home, "-o", "json"}, flags...)...))
+}
+
+// streams is how many streams the node serves.
+func (m *member) streams() int {
+	m.net.t.Helper()
+	return int(m.scrape()("cairn_api_streams"))
+}
+
+// awaitStreams waits until the validators serve one stream to each listener behind them, and these one to the listener
+// behind them, however many readers that has: a switch leaves two for a moment.
+func (n *testnet) awaitStreams(up []*member) {
+	n.t.Helper()
+	sum := func(all []*member) (open int) {
+		for _, m := range all {
+			open += m.streams()
+		}
+		return open
+	}
+	n.await("there is one stream to each listener", func() bool { return sum(n.members) == len(up) && sum(up) == 1 })
+}
+
+// failedRounds is how many rounds the validators left without a certificate of their block.
+func (n *testnet) failedRounds() (sum int) {
+	n.t.Helper()
+	for _, m := range n.members {
+		sum += int(m.scrape()(`cairn_rounds_entered_total{reason="tc"}`))
+	}
+	return sum
 }
 
 // rate measures the commits per second of the validators.
@@ -103,85 +167,8 @@ func (n *testnet) killInTurn(up []*member, served *member) (kills int) {
 		height := served.status().Height
 		n.await(fmt.Sprintf("the listener gets on without %s", m.name), func() bool { return served.status().Height > height+3 })
 		pause(n.t.Context(), time.Duration(instants.Int64N(int64(300*time.Millisecond))))
-		m.start()
+		m.startYielding()
 		m.awaitReady()
 	}
 	return kills
-}
-
-// crowd is many readers of one node.
-type crowd struct {
-	n     *testnet
-	all   []*reader
-	goal  atomic.Int64 // heights to see; 0 while it is open
-	ended chan error
-}
-
-// startReaders starts readers of all kinds, each of which hangs up at random instants.
-func (n *testnet) startReaders(ctx context.Context, count int, from *member) *crowd {
-	c := &crowd{n: n, ended: make(chan error, count)}
-	longest := longestVisit * time.Duration(max(1, count/quickReaders))
-	kinds := []func(*reader, context.Context, *member) error{(*reader).lines, (*reader).events, (*reader).sdk}
-	for i := range count {
-		r := &reader{name: fmt.Sprintf("reader %d", i)}
-		c.all = append(c.all, r)
-		once, instants := kinds[i%len(kinds)], n.random(r.name)
-		go func() {
-			c.ended <- r.hop(ctx, func(ctx context.Context) error { return once(r, ctx, from) }, hops{instants, longest}, &c.goal)
-		}()
-	}
-	return c
-}
-
-// hops are when a reader hangs up.
-type hops struct {
-	instants *rand.Rand
-	longest  time.Duration
-}
-
-// hop reads until goal heights were seen, on connections that end at random instants.
-func (r *reader) hop(ctx context.Context, once func(context.Context) error, h hops, goal *atomic.Int64) error {
-	for !r.reached(goal) {
-		connection, hangUp := context.WithTimeout(ctx, time.Duration(h.instants.Int64N(int64(h.longest))))
-		err := once(connection)
-		hangUp()
-		if !errors.Is(err, errHungUp) {
-			return fmt.Errorf("%s at height %d: %w", r.name, len(r.ids), err)
-		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("%s at height %d: %w", r.name, len(r.ids), ctx.Err())
-		}
-	}
-	return nil
-}
-
-// finish waits until all have seen the whole chain, and compares what they saw with it.
-func (c *crowd) finish(ctx context.Context, history *history) {
-	c.n.t.Helper()
-	c.goal.Store(int64(len(history.blocks)))
-	for range c.all {
-		select {
-		case err := <-c.ended:
-			if err != nil {
-				c.n.t.Error(err)
-			}
-		case <-ctx.Done():
-			c.n.t.Fatal(ctx.Err())
-		}
-	}
-	for _, r := range c.all {
-		for height, b := range history.blocks {
-			if height >= len(r.ids) || r.ids[height] != b.ID {
-				c.n.t.Errorf("%s: height %d is missing or another block", r.name, height)
-				break
-			}
-		}
-	}
-}
-
-func (c *crowd) connects() (sum int) {
-	for _, r := range c.all {
-		sum += r.connects
-	}
-	return sum
 }

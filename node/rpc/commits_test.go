@@ -370,9 +370,4 @@ func TestStreamLimits(t *testing.T) {
 	refuse("2001:db8:0:1::1", "5")
 }
 
-func (f *fixture) openStreams() int {
-	c := f.server.streams
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.total
-}
+func (f *fixture) openStreams() int { return f.server.OpenStreams() }

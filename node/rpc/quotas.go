@@ -62,6 +62,13 @@ func (c *streamCounter) open(client string) (done func(), err error) {
 	}, nil
 }
 
+// OpenStreams is how many streams of the API are open. Safe for concurrent use.
+func (s *Server) OpenStreams() int {
+	s.streams.mu.Lock()
+	defer s.streams.mu.Unlock()
+	return s.streams.total
+}
+
 // maxBuckets bounds the clients whose rates are known. Beyond it those without a bucket share one.
 const maxBuckets = 1 << 16
 

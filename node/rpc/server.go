@@ -4,7 +4,7 @@
 // Conversions to protobuf are in convert.go. Every error that leaves carries one ErrorInfo; its code comes from the one
 // table in errors.go. Whatever a client sends, nothing here panics, and everything a client can use up has a limit
 // (limits.go). The store is the queue of every commit stream: there is no buffer per stream, and no difference between
-// catching up and following.
+// catching up and following. The newest commits are kept as bytes that all streams share (recent.go).
 //
 // Live, ready and caught up are three things: a process that answers is live; GetStatus and the health service say
 // whether it is ready, and GetSyncStatus whether it has caught up.
@@ -179,7 +179,8 @@ func New(cfg Config) (*Server, error) {
 	}, nil
 }
 
-// Register adds the services to a grpc.Server that was made with ServerOptions. The gateway must call that server over
+// Register adds the services to a grpc.Server that was made with ServerOptions, the codec among which sends what streams
+// share. The gateway must call that server over
 // a connection: a stream does not work without one.
 func (s *Server) Register(to grpc.ServiceRegistrar) {
 	for _, one := range s.services() {

@@ -79,6 +79,7 @@
 //	cairn_upstream_calls_total              counter   outcome  calls of clients that were handed on: answered, unreachable
 //	cairn_upstream_up                       gauge              1 while an upstream is followed
 //	cairn_upstream_target_height            gauge              the highest height that a verified certificate commits
+//	cairn_api_streams                       gauge              streams of the public API that are open, also those through the gateway
 //	cairn_spans_total                       counter   outcome  spans: exported, failed, dropped
 //	cairn_log_lines_total                   counter   outcome  lines of events: written, suppressed, dropped
 package telemetry

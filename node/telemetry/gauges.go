@@ -73,6 +73,13 @@ func (t *Telemetry) RegisterStore(height func() consensus.Height) error {
 	return m.callback(func(o metric.Observer) { o.ObserveInt64(stored, int64(height())) }, stored)
 }
 
+// RegisterStreams shows how many streams of the public API are open.
+func (t *Telemetry) RegisterStreams(open func() int) error {
+	m := &making{meter: t.metrics.meter}
+	streams := m.observed(described{"cairn_api_streams", "Streams of the public API that are open."})
+	return m.callback(func(o metric.Observer) { o.ObserveInt64(streams, int64(open())) }, streams)
+}
+
 // RegisterDisk shows the space of the home's disk and whether it is so low that the node takes no part.
 func (t *Telemetry) RegisterDisk(free func() int64, low func() bool) error {
 	m := &making{meter: t.metrics.meter}

@@ -107,6 +107,7 @@ func registerAll(t *testing.T, c *consensustest.Committee, tel *Telemetry) {
 		tel.RegisterFollow(func() follow.Status { return follow.Status{Upstream: "127.0.0.1:9090", Target: 15} }),
 		tel.RegisterShares(func() []mempool.ShareStats { return []mempool.ShareStats{{Peer: c.ID(1), Behind: 14}} }),
 		tel.RegisterStore(func() consensus.Height { return 41 }),
+		tel.RegisterStreams(func() int { return 6 }),
 		tel.RegisterDisk(func() int64 { return 7 }, func() bool { return true }),
 		tel.RegisterEngine(func() *engine.Status {
 			return &engine.Status{Expiries: 2, Status: core.Status{Tree: 3, HighQC: c.GenesisQC(), LastVoted: 9}}
