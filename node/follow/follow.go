@@ -75,6 +75,7 @@ type Follower struct {
 	mu        sync.Mutex
 	plan      *plan
 	following int             // index of the upstream that is followed; -1: none
+	since     time.Time       // when its stream began
 	witnesses []*consensus.QC // by upstream: its newest verified certificate that commits something; nil: none
 	highQC    *consensus.QC   // of the highest round of all verified; nil: none
 	target    consensus.Height

@@ -115,7 +115,7 @@ func (f *Follower) session(parent context.Context, u *upstream, head tip) (tip, 
 func (f *Follower) setFollowing(upstream int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.following = upstream
+	f.following, f.since = upstream, time.Now()
 }
 
 // receive decodes what a stream brings, until it ends.

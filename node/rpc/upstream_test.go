@@ -300,6 +300,17 @@ func TestListenerCondition(t *testing.T) {
 			t.Errorf("%s: %v", c.name, sync)
 		}
 	}
+	// Whom it follows, and since when.
+	since := time.UnixMilli(1_767_225_605_250)
+	l.state.Store(&follow.Status{Upstream: "a:9090", Since: since})
+	sync := must(l.node.GetSyncStatus(t.Context(), &cairnv1.GetSyncStatusRequest{}))
+	if u := sync.GetUpstream(); u.GetAddress() != "a:9090" || u.GetSinceTime() != since.UnixMilli() {
+		t.Errorf("it follows %v", u)
+	}
+	l.state.Store(&follow.Status{Since: since})
+	if sync := must(l.node.GetSyncStatus(t.Context(), &cairnv1.GetSyncStatusRequest{})); sync.Upstream != nil {
+		t.Errorf("it follows %v", sync)
+	}
 	// The target is that of a certificate.
 	l.up.commit()
 	qc := l.up.commit().QC
