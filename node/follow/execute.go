@@ -46,7 +46,10 @@ func (f forked) Get(key []byte) ([]byte, error) {
 type executed struct {
 	commit    storage.Commit
 	sequences []app.NextSequence
+	bytes     int // of the block, as it came, and of what it changes
 }
+
+func (e executed) size() int { return e.bytes }
 
 // run executes the child of the newest executed block and compares the outcome with everything that the validators have
 // signed of it. An error that wraps core.ErrDivergence says that they differ: it is ours to explain, for the certificates
@@ -71,14 +74,16 @@ func (e *executor) run(p proven) (executed, error) {
 		return executed{}, &core.Divergence{Block: b, Ours: info, Certified: signed, Certificate: p.proof}
 	}
 	e.head, e.history = info, history
+	bytes := p.bytes
 	changes := make(map[string][]byte, len(result.Changes))
 	for _, change := range result.Changes {
 		changes[string(change.Key)] = change.Value
+		bytes += len(change.Key) + len(change.Value)
 	}
 	e.layers = append(e.layers, layer{info.Height, changes})
 	return executed{storage.Commit{
 		Block: b, Info: info, QC: p.qc, Proof: p.proof, History: history, Changes: result.Changes, Receipts: result.Receipts,
-	}, result.Sequences}, nil
+	}, result.Sequences, bytes}, nil
 }
 
 // failure is how a block ends the node that the application does not execute: what it read is not kept.
