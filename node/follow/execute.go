@@ -62,16 +62,21 @@ func (e *executor) run(p proven) (executed, error) {
 	for len(e.layers) > 0 && e.layers[0].height <= e.tip().Height {
 		e.layers = e.layers[1:]
 	}
-	result, err := engine.Run(e.app, forked{e.layers, e.base}, b)
+	state := forked{e.layers, e.base}
+	result, err := engine.Run(e.app, state, b)
+	if errors.Is(err, app.ErrInvalidBlock) {
+		signed := consensus.BlockInfo{Epoch: b.Epoch, Round: b.Round, ID: b.ID(), Height: b.Height, Timestamp: b.Timestamp}
+		return executed{}, e.diverged(state, &core.Divergence{Block: b, Certified: signed, Certificate: p.proof, Reason: err.Error()})
+	}
 	if err != nil {
-		return executed{}, e.failure(p, err)
+		return executed{}, engine.Failure(e.app, state, e.head, b, err)
 	}
 	info, history := storage.OutcomeOf(b, e.head.StateRoot, e.history, result)
 	if signed := p.qc.Block(); signed.Height == info.Height && signed != info {
-		return executed{}, &core.Divergence{Block: b, Ours: info, Certified: signed, Certificate: p.qc}
+		return executed{}, e.diverged(state, &core.Divergence{Block: b, Ours: info, Certified: signed, Certificate: p.qc})
 	}
 	if signed := p.proof.Commit(); signed.Height == info.Height && signed != info {
-		return executed{}, &core.Divergence{Block: b, Ours: info, Certified: signed, Certificate: p.proof}
+		return executed{}, e.diverged(state, &core.Divergence{Block: b, Ours: info, Certified: signed, Certificate: p.proof})
 	}
 	e.head, e.history = info, history
 	bytes := p.bytes
@@ -86,16 +91,8 @@ func (e *executor) run(p proven) (executed, error) {
 	}, result.Sequences, bytes}, nil
 }
 
-// failure is how a block ends the node that the application does not execute: what it read is not kept.
-func (e *executor) failure(p proven, err error) error {
-	b := p.block
-	if errors.Is(err, app.ErrInvalidBlock) {
-		signed := consensus.BlockInfo{Epoch: b.Epoch, Round: b.Round, ID: b.ID(), Height: b.Height, Timestamp: b.Timestamp}
-		return &core.Divergence{Block: b, Certified: signed, Certificate: p.proof, Reason: err.Error()}
-	}
-	failure := &engine.ExecutionFailure{Execution: engine.Execution{Block: b, Parent: e.head, Truncated: true}, Err: err}
-	if panicked := (*engine.PanicError)(nil); errors.As(err, &panicked) {
-		failure.Stack = panicked.Stack
-	}
-	return failure
+// diverged adds to a divergence what our outcome follows from.
+func (e *executor) diverged(state app.State, d *core.Divergence) error {
+	execution, _ := engine.Examine(e.app, state, e.head, d.Block)
+	return &engine.DivergedExecution{Divergence: d, Execution: execution}
 }
