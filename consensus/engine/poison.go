@@ -66,7 +66,7 @@ func Run(a app.App, state app.State, block *consensus.Block) (result app.Result,
 			err = &PanicError{Value: value, Stack: debug.Stack()}
 		}
 	}()
-	return a.Execute(state, appBlock(block))
+	return a.Execute(state, app.BlockOf(block))
 }
 
 // Failure is what an execution that failed with err ends the node with. It executes the block once more, by Examine.

@@ -22,24 +22,25 @@ type executor struct {
 
 // layer is what one block changed.
 type layer struct {
-	height  consensus.Height
-	changes map[string][]byte
+	height consensus.Height
+	fork   *app.Fork
 }
 
-// forked is the state after the newest layer. What is committed meanwhile is in both: the answer is the same.
-type forked struct {
-	layers []layer
-	base   app.State
-}
-
-// Get implements app.State.
-func (f forked) Get(key []byte) ([]byte, error) {
-	for i := len(f.layers) - 1; i >= 0; i-- {
-		if value, ok := f.layers[i].changes[string(key)]; ok {
-			return value, nil
+// settle lets go of layers that are committed.
+func (e *executor) settle(committed consensus.Height) {
+	for len(e.layers) > 0 && e.layers[0].height <= committed {
+		if e.layers = e.layers[1:]; len(e.layers) > 0 {
+			e.layers[0].fork.Rest(nil)
 		}
 	}
-	return f.base.Get(key)
+}
+
+// top is the newest layer; nil: everything is committed.
+func (e *executor) top() *app.Fork {
+	if n := len(e.layers); n > 0 {
+		return e.layers[n-1].fork
+	}
+	return nil
 }
 
 // executed is a block that is to be committed.
@@ -59,10 +60,8 @@ func (e *executor) run(p proven) (executed, error) {
 	if signed := b.QC.Block(); signed != e.head {
 		return executed{}, &core.Divergence{Ours: e.head, Certified: signed, Certificate: b.QC}
 	}
-	for len(e.layers) > 0 && e.layers[0].height <= e.tip().Height {
-		e.layers = e.layers[1:]
-	}
-	state := forked{e.layers, e.base}
+	e.settle(e.tip().Height)
+	state := e.top().On(e.base)
 	result, err := engine.Run(e.app, state, b)
 	if errors.Is(err, app.ErrInvalidBlock) {
 		signed := consensus.BlockInfo{Epoch: b.Epoch, Round: b.Round, ID: b.ID(), Height: b.Height, Timestamp: b.Timestamp}
@@ -80,12 +79,10 @@ func (e *executor) run(p proven) (executed, error) {
 	}
 	e.head, e.history = info, history
 	bytes := p.bytes
-	changes := make(map[string][]byte, len(result.Changes))
 	for _, change := range result.Changes {
-		changes[string(change.Key)] = change.Value
 		bytes += len(change.Key) + len(change.Value)
 	}
-	e.layers = append(e.layers, layer{info.Height, changes})
+	e.layers = append(e.layers, layer{info.Height, app.NewFork(e.top(), result.Changes)})
 	return executed{storage.Commit{
 		Block: b, Info: info, QC: p.qc, Proof: p.proof, History: history, Changes: result.Changes, Receipts: result.Receipts,
 	}, result.Sequences, bytes}, nil
