@@ -46,7 +46,8 @@ func (e *Engine) execute(block *consensus.Block) {
 		start := e.env.Clock.Now()
 		result, err := Run(e.env.App, state, block)
 		if err != nil && !errors.Is(err, app.ErrInvalidBlock) {
-			failure := Failure(e.env.App, state, parent.info, block, err)
+			execution, again := Examine(e.env.App, state, parent.info, block)
+			failure := Failure(err, execution, again)
 			return func(e *Engine) error {
 				if !e.awaits(block.ID()) { // a dead branch, whose state may be torn
 					return nil

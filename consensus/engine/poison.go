@@ -69,10 +69,9 @@ func Run(a app.App, state app.State, block *consensus.Block) (result app.Result,
 	return a.Execute(state, app.BlockOf(block))
 }
 
-// Failure is what an execution that failed with err ends the node with. It executes the block once more, by Examine.
-func Failure(a app.App, state app.State, parent consensus.BlockInfo, block *consensus.Block, err error) *ExecutionFailure {
-	f := &ExecutionFailure{Err: err}
-	f.Execution, f.Again = Examine(a, state, parent, block)
+// Failure is what an execution that failed with err ends the node with; the rest is from Examine.
+func Failure(err error, execution Execution, again error) *ExecutionFailure {
+	f := &ExecutionFailure{Execution: execution, Err: err, Again: again}
 	if p := (*PanicError)(nil); errors.As(err, &p) {
 		f.Stack = p.Stack
 	}

@@ -68,7 +68,8 @@ func (e *executor) run(p proven) (executed, error) {
 		return executed{}, e.diverged(state, &core.Divergence{Block: b, Certified: signed, Certificate: p.proof, Reason: err.Error()})
 	}
 	if err != nil {
-		return executed{}, engine.Failure(e.app, state, e.head, b, err)
+		execution, again := engine.Examine(e.app, state, e.head, b)
+		return executed{}, engine.Failure(err, execution, again)
 	}
 	info, history := storage.OutcomeOf(b, e.head.StateRoot, e.history, result)
 	if signed := p.qc.Block(); signed.Height == info.Height && signed != info {
