@@ -41,6 +41,16 @@ func (p *Pool) Changed() <-chan struct{} {
 	return p.changed
 }
 
+// Fewer returns a channel that is closed when the next transaction leaves the pool. To miss none, get it before looking.
+func (p *Pool) Fewer() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fewer == nil {
+		p.fewer = make(chan struct{})
+	}
+	return p.fewer
+}
+
 func (p *Pool) announce() {
 	close(p.changed)
 	p.changed = make(chan struct{})

@@ -86,6 +86,10 @@ func (p *Pool) detach(e *entry) {
 // forget takes an entry out of everything but its account's queue.
 func (p *Pool) forget(e *entry) {
 	e.attached = false
+	if p.fewer != nil {
+		close(p.fewer)
+		p.fewer = nil
+	}
 	delete(p.byID, e.info.ID)
 	delete(p.byHash, e.hash)
 	p.bytes -= e.size()

@@ -110,6 +110,7 @@ type Pool struct {
 	timeline line              // those that are ready, in the order in which they became it: for sharing
 	held     []hold            // in the order in which they are released
 	changed  chan struct{}     // closed when something becomes ready
+	fewer    chan struct{}     // closed when something leaves; nil: nobody asked for it
 
 	dropped  memory[Outcome] // why transactions that it does not hold were dropped
 	evicted  *app.Rejection  // why those were that left for others

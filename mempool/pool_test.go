@@ -463,6 +463,41 @@ func TestCollectIsBounded(t *testing.T) {
 	wantInvariants(t, f.pool)
 }
 
+// Whoever waits for the pool to hold fewer hears of each way to leave it, and of nothing else.
+func TestFewer(t *testing.T) {
+	f := newFixture(t, Limits{TTL: time.Minute})
+	told := func(fewer <-chan struct{}) bool {
+		select {
+		case <-fewer:
+			return true
+		default:
+			return false
+		}
+	}
+	fewer := f.pool.Fewer()
+	f.want(Accepted, simple("a", 0, 5))
+	f.want(Accepted, simple("b", 0, 5))
+	if told(fewer) || told(f.pool.Fewer()) {
+		t.Error("told of more")
+	}
+	again := f.pool.Fewer()
+	f.pool.Committed([]consensus.Hash{simple("a", 0, 5).id()}, []app.NextSequence{{Sender: "a", Next: 1}}, 100)
+	if !told(fewer) || !told(again) {
+		t.Error("not told of what was committed")
+	}
+	fewer = f.pool.Fewer()
+	if told(fewer) {
+		t.Error("told twice")
+	}
+	f.clock = f.clock.Add(time.Hour)
+	if f.pool.Collect() != 1 || !told(fewer) {
+		t.Error("not told of what was dropped")
+	}
+	if f.pool.Stats().Transactions != 0 {
+		t.Errorf("%+v", f.pool.Stats())
+	}
+}
+
 func TestFeed(t *testing.T) {
 	f := newFixture(t, Limits{})
 	a0, a1, b0, c0 := simple("a", 0, 5), simple("a", 1, 5), simple("b", 0, 5), simple("c", 0, 5)

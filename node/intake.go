@@ -12,6 +12,7 @@ import (
 	"github.com/cairnchain/cairn/app"
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/mempool"
+	"github.com/cairnchain/cairn/node/bucket"
 	"github.com/cairnchain/cairn/node/peer"
 )
 
@@ -46,16 +47,18 @@ func newIntake(places int, peers []consensus.ValidatorID) *intake {
 	return i
 }
 
-// rate is what a peer may share now: two buckets that fill with time. Safe for concurrent use.
+// rate is what a peer may share now. Safe for concurrent use.
 type rate struct {
 	mu           sync.Mutex
-	at           time.Time
-	transactions float64
-	bytes        float64
+	transactions bucket.Bucket
+	bytes        bucket.Bucket
 }
 
 func newRate(now time.Time) *rate {
-	return &rate{at: now, transactions: sharedPerSecond * sharedBurst, bytes: sharedBytesPerSecond * sharedBurst}
+	return &rate{
+		transactions: bucket.Full(now, sharedPerSecond, sharedPerSecond*sharedBurst),
+		bytes:        bucket.Full(now, sharedBytesPerSecond, sharedBytesPerSecond*sharedBurst),
+	}
 }
 
 // take takes a batch from both buckets, or nothing, and then returns how long it is until it could. The largest batch
@@ -63,17 +66,12 @@ func newRate(now time.Time) *rate {
 func (r *rate) take(now time.Time, transactions, bytes int) (wait time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if passed := now.Sub(r.at).Seconds(); passed > 0 {
-		r.transactions = min(r.transactions+passed*sharedPerSecond, sharedPerSecond*sharedBurst)
-		r.bytes = min(r.bytes+passed*sharedBytesPerSecond, sharedBytesPerSecond*sharedBurst)
-		r.at = now
+	wait = max(r.transactions.Lacks(now, float64(transactions)), r.bytes.Lacks(now, float64(bytes)))
+	if wait > 0 {
+		return max(wait, time.Millisecond)
 	}
-	short := max((float64(transactions)-r.transactions)/sharedPerSecond, (float64(bytes)-r.bytes)/sharedBytesPerSecond)
-	if short > 0 {
-		return max(time.Duration(short*float64(time.Second)), time.Millisecond)
-	}
-	r.transactions -= float64(transactions)
-	r.bytes -= float64(bytes)
+	r.transactions.Charge(float64(transactions))
+	r.bytes.Charge(float64(bytes))
 	return 0
 }
 

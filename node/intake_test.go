@@ -80,7 +80,7 @@ func TestRateOfAPeerIsBounded(t *testing.T) {
 	now := time.Now()
 	n.intake.now = func() time.Time { return now }
 	n.intake.rates[from] = newRate(now)
-	n.intake.rates[from].transactions = 2
+	n.intake.rates[from].transactions.Charge(sharedPerSecond - 2)
 	txs := counts("sheep", 0, 3)
 	a, err := inbound{n}.Transactions(t.Context(), from, txs)
 	if err != nil || a.Accepted != 0 || len(a.Retry) != 3 || a.BackOff <= 0 || n.pool.Stats().Transactions != 0 {

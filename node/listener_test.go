@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,6 +57,14 @@ func (c *cluster) listenerOptions(home Home, upstreams ...string) Options {
 // listen starts a listener as a member that is none of the validators.
 func (c *cluster) listen(opts Options) *clusterMember {
 	c.t.Helper()
+	m := c.listenSoon(opts)
+	m.awaitReady()
+	return m
+}
+
+// listenSoon is listen that does not wait until it is ready.
+func (c *cluster) listenSoon(opts Options) *clusterMember {
+	c.t.Helper()
 	n, err := New(opts)
 	if err != nil {
 		c.t.Fatal(err)
@@ -65,7 +76,6 @@ func (c *cluster) listen(opts Options) *clusterMember {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(m.halt)
-	m.awaitReady()
 	return m
 }
 
@@ -314,6 +324,116 @@ func TestForeignKeyNeedsUpstreams(t *testing.T) {
 			t.Errorf("%q does not say %q", err, words)
 		}
 	}
+}
+
+// unreachable is how many submissions a listener refused for want of an upstream.
+func (m *clusterMember) unreachable(ctx context.Context) uint64 {
+	t := m.c.t
+	t.Helper()
+	conn, err := client.Connect(m.node.Endpoints().RPC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	status, err := cairnv1.NewNodeServiceClient(conn).GetMempoolStatus(ctx, &cairnv1.GetMempoolStatusRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range status.GetRefusals() {
+		if r.GetReason() == cairnv1.ErrorReason_NODE_UNREACHABLE {
+			return r.GetCount()
+		}
+	}
+	return 0
+}
+
+// relay is an address that leads to another one, once that is known.
+type relay struct {
+	net.Listener
+	to atomic.Pointer[string]
+}
+
+func newRelay(t *testing.T) *relay {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &relay{Listener: l}
+	var open sync.WaitGroup
+	open.Go(func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			to := r.to.Load()
+			if to == nil {
+				in.Close()
+				continue
+			}
+			out, err := net.Dial("tcp", *to)
+			if err != nil {
+				in.Close()
+				continue
+			}
+			carry := func(from, into net.Conn) {
+				_, _ = io.Copy(into, from)
+				in.Close()
+				out.Close()
+			}
+			open.Go(func() { carry(in, out) })
+			open.Go(func() { carry(out, in) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		open.Wait()
+	})
+	return r
+}
+
+func (r *relay) address() string { return r.Addr().String() }
+
+// What is posted to listeners that follow one another is refused, and goes round no further; it is taken as soon as one of
+// them has a way out.
+func TestRingOfListenersForwards(t *testing.T) {
+	c := newCluster(t, 4)
+	c.start()
+	round, out := newRelay(t), newRelay(t)
+	first := c.listenSoon(c.listenerOptions(c.listenerHome(), round.address()))
+	second := c.listen(c.listenerOptions(c.listenerHome(), first.node.Endpoints().RPC, out.address()))
+	there := second.node.Endpoints().RPC
+	round.to.Store(&there)
+	first.awaitReady()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tx := c.transfers()()
+	for _, l := range []*clusterMember{first, second} {
+		if _, err := l.client.Submit(ctx, tx, 0); client.ReasonOf(err) != cairnv1.ErrorReason_NODE_UNREACHABLE {
+			t.Errorf("without a way out: %v", err)
+		}
+	}
+	// Each was asked by its client, and by the other one for itself and for the client.
+	for i, l := range []*clusterMember{first, second} {
+		if n := l.unreachable(ctx); n != 3 {
+			t.Errorf("number %d refused %d", i, n)
+		}
+	}
+	validator := c.members[0].node.Endpoints().RPC
+	out.to.Store(&validator)
+	awaitState(t, "there is a way out", func() bool {
+		_, err := first.client.Submit(ctx, tx, 0)
+		return err == nil
+	})
+	id, err := consensus.ParseHash(tx.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.members[1].await("it is committed", func(s *storage.Store) bool {
+		_, err := s.Transaction(id)
+		return err == nil
+	})
 }
 
 // A listener of another application follows it as well.

@@ -88,6 +88,7 @@ type Node struct {
 	rivals    *rivals
 	counted   sharingStats
 	intake    *intake
+	taken     chan struct{} // a token: a peer acknowledged something, or is gone
 	disk      *disk
 	fetching  atomic.Pointer[consensus.ValidatorID] // whom blocks are being fetched from; nil: nobody
 	ready     chan struct{}

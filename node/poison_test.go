@@ -1,6 +1,7 @@
 package node
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"os"
@@ -143,6 +144,99 @@ func checkDump(t *testing.T, dir, kind, then, verdict string, wrong app.App) {
 	}
 	if _, err := Replay(t.TempDir(), counter.Counter{}); !errors.Is(err, ErrNoDump) {
 		t.Errorf("no dump at all: %v", err)
+	}
+}
+
+// A listener stops at such a block as well, with a dump of the same worth, and goes on when its application is right.
+func TestPoisonStopsListener(t *testing.T) {
+	for _, test := range []struct{ way, kind, then, verdict string }{
+		{"error", "execution failed", "on fire", "the execution fails here too"},
+		{"panic", "execution failed", "index out of range, say", "the execution fails here too"},
+		{"diverge", "outcomes differ", "differs from the certified", "this version computes it too"},
+	} {
+		t.Run(test.way, func(t *testing.T) {
+			c := newCounterCluster(t, 4)
+			c.start()
+			opts := c.listenerOptions(c.listenerHome(), c.rpcAddresses()...)
+			opts.App = spoiltApp{way: test.way}
+			bad := c.listen(opts)
+			c.members[0].count("sheep", 0)
+			poisoned := c.members[0].count(poisonName, 0)
+			err := bad.ended()
+			poison := (*PoisonError)(nil)
+			if !errors.As(err, &poison) || RefusalOf(err) != StoppedPoison || !strings.Contains(err.Error(), "cairn replay "+poison.Dump) {
+				t.Fatalf("it ended by %v", err)
+			}
+			checkDump(t, poison.Dump, test.kind, test.then, test.verdict, opts.App)
+			opts.App = counter.Counter{}
+			again := c.listen(opts)
+			again.await("it has what it missed", func(s *storage.Store) bool {
+				_, err := s.Transaction(poisoned)
+				return err == nil
+			})
+		})
+	}
+}
+
+// wideApp is a counter that fails, after it has read another key than the counter's.
+type wideApp struct{ spoiltApp }
+
+const wideKey = "wide"
+
+func (a wideApp) Execute(s app.State, b app.Block) (app.Result, error) {
+	if _, err := s.Get([]byte(wideKey)); err != nil {
+		return app.Result{}, err
+	}
+	return a.spoiltApp.Execute(s, b)
+}
+
+// What is not in a dump cannot be replayed, and it is said what that is: a whole file, or a key, and why.
+func TestReplayOfPartialDump(t *testing.T) {
+	c := newCounterCluster(t, 1)
+	bad := c.members[0]
+	bad.app = spoiltApp{way: "error"}
+	c.start()
+	bad.count(poisonName, 0)
+	poison := (*PoisonError)(nil)
+	if err := bad.ended(); !errors.As(err, &poison) {
+		t.Fatal(err)
+	}
+	spoil := func(change func(dir string) error) string {
+		dir := filepath.Join(t.TempDir(), "dump")
+		if err := errors.Join(os.CopyFS(dir, os.DirFS(poison.Dump)), change(dir)); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	for name, words := range map[string]string{
+		dumpBlock: "did not have the block any more", dumpParent: "what the block was executed on was gone", dumpReads: "what the block read was gone",
+	} {
+		dir := spoil(func(dir string) error { return os.Remove(filepath.Join(dir, name)) })
+		if _, err := Replay(dir, counter.Counter{}); !errors.Is(err, ErrNoDump) || !strings.Contains(err.Error(), "it has no "+name) || !strings.Contains(err.Error(), words) {
+			t.Errorf("without %s: %v", name, err)
+		}
+	}
+	// Another version reads another key.
+	hexKey := hex.EncodeToString([]byte(wideKey))
+	got, err := Replay(poison.Dump, wideApp{spoiltApp{way: "error"}})
+	if err != nil || got.Missing != hexKey || !strings.Contains(got.Verdict, "is without key "+hexKey) || !strings.Contains(got.Verdict, "in another way") {
+		t.Errorf("%+v, %v", got, err)
+	}
+	// The dump was made without the keys.
+	cut := spoil(func(dir string) error {
+		path := filepath.Join(dir, dumpReport)
+		var report DumpReport
+		raw, err := os.ReadFile(path)
+		if err == nil {
+			err = json.Unmarshal(raw, &report)
+		}
+		report.Truncated = true
+		changed, failed := json.Marshal(report)
+		return errors.Join(err, failed, os.WriteFile(path, changed, 0o600), os.WriteFile(filepath.Join(dir, dumpReads), encodeReads(nil), 0o600))
+	})
+	got, err = Replay(cut, counter.Counter{})
+	if err != nil || got.Missing == "" || got.Outcome != nil || !strings.Contains(got.Verdict, "made without key "+got.Missing) || !strings.Contains(got.Verdict, "64 MiB") {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
 

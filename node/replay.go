@@ -1,12 +1,14 @@
 package node
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/cairnchain/cairn/app"
 	"github.com/cairnchain/cairn/app/ledger"
@@ -25,6 +27,7 @@ type Replayed struct {
 	Outcome *DumpedOutcome `json:"outcome,omitempty"` // nil: it failed
 	Error   string         `json:"error,omitempty"`   // why
 	Stack   string         `json:"stack,omitempty"`   // of a panic
+	Missing string         `json:"missing,omitempty"` // the first key that was read and is not in the dump, in hex
 	// Verdict says in words how it compares with what the node met.
 	Verdict string `json:"verdict"`
 }
@@ -58,6 +61,7 @@ func Replay(dir string, other app.App) (Replayed, error) {
 		}
 	}
 	result, err := engine.Run(other, state, block)
+	out.Missing = state.missing()
 	if err != nil {
 		out.Error = err.Error()
 		if p := (*engine.PanicError)(nil); errors.As(err, &p) {
@@ -73,12 +77,19 @@ func Replay(dir string, other app.App) (Replayed, error) {
 	return out, nil
 }
 
-func readExecution(dir string) (*consensus.Block, consensus.BlockInfo, app.State, error) {
+// absences says what a dump lacks that does not have a file.
+var absences = map[string]string{
+	dumpBlock:  "the node that stopped did not have the block any more",
+	dumpParent: "what the block was executed on was gone",
+	dumpReads:  "what the block read was gone",
+}
+
+func readExecution(dir string) (*consensus.Block, consensus.BlockInfo, *dumpedState, error) {
 	var raw [3][]byte
 	for i, name := range []string{dumpBlock, dumpParent, dumpReads} {
 		content, err := os.ReadFile(filepath.Join(dir, name))
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, consensus.BlockInfo{}, nil, fmt.Errorf("it has no %s: what the block was executed on was gone", name)
+			return nil, consensus.BlockInfo{}, nil, fmt.Errorf("it has no %s: %s", name, absences[name])
 		}
 		if err != nil {
 			return nil, consensus.BlockInfo{}, nil, err
@@ -94,22 +105,38 @@ func readExecution(dir string) (*consensus.Block, consensus.BlockInfo, app.State
 		return nil, consensus.BlockInfo{}, nil, err
 	}
 	reads, err := decodeReads(raw[2])
-	return block, parent, dumpedState(reads), err
+	return block, parent, &dumpedState{reads: reads}, err
 }
 
-// dumpedState is the state before a block as far as its execution read it.
-type dumpedState map[string][]byte
+// dumpedState is the state before a block as far as its execution read it. Safe for concurrent use.
+type dumpedState struct {
+	reads map[string][]byte
 
-// errNotRead is of a key that is not in the dump: this execution takes another way than the one that was dumped.
-var errNotRead = errors.New("the dump does not have this key, which the node's execution did not read")
+	mu     sync.Mutex
+	absent []byte // the first key that was asked for and is not there; nil: none
+}
+
+// errNotRead is of a key that is not in the dump.
+var errNotRead = errors.New("the dump does not have this key")
 
 // Get is part of app.State.
-func (s dumpedState) Get(key []byte) ([]byte, error) {
-	value, ok := s[string(key)]
-	if !ok {
-		return nil, fmt.Errorf("key %x: %w", key, errNotRead)
+func (s *dumpedState) Get(key []byte) ([]byte, error) {
+	value, ok := s.reads[string(key)]
+	if ok {
+		return value, nil
 	}
-	return value, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.absent == nil {
+		s.absent = append([]byte{}, key...)
+	}
+	return nil, fmt.Errorf("key %x: %w", key, errNotRead)
+}
+
+func (s *dumpedState) missing() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return hex.EncodeToString(s.absent)
 }
 
 func (r Replayed) verdict() string {
@@ -117,6 +144,12 @@ func (r Replayed) verdict() string {
 		return o != nil && r.Outcome != nil && o.StateRoot == r.Outcome.StateRoot && o.ReceiptsRoot == r.Outcome.ReceiptsRoot
 	}
 	switch {
+	case r.Missing != "" && r.Report.Truncated:
+		return fmt.Sprintf("nothing follows from this: the dump was made without key %s, for the block read more than the %d MiB "+
+			"that a dump keeps", r.Missing, engine.MaxReadBytes>>20)
+	case r.Missing != "":
+		return fmt.Sprintf("nothing follows from this: the dump is without key %s, which the node that stopped did not read: "+
+			"this version executes the block in another way", r.Missing)
 	case r.Outcome == nil && r.Report.Kind == "execution failed":
 		return "the execution fails here too"
 	case r.Outcome == nil:

@@ -221,7 +221,9 @@ func (n *Node) stopServers(ctx, asked context.Context) error {
 		n.grpc.Stop()
 		<-stopped
 	}
-	n.handOver(ctx)
+	handing, over := context.WithTimeout(ctx, handOverPatience)
+	defer over()
+	n.handOver(handing)
 	return nil
 }
 

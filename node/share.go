@@ -26,7 +26,7 @@ func (n *Node) openSharing(peers []consensus.ValidatorID) {
 	for _, id := range peers {
 		n.sharing[id] = sharing{mempool.NewShare(n.pool, id, limits), make(chan struct{}, 1)}
 	}
-	n.intake = newIntake(s.MaxInbound, peers)
+	n.intake, n.taken = newIntake(s.MaxInbound, peers), make(chan struct{}, 1)
 }
 
 // SubscribeSharing lets the caller hear what sharing with the other validators does; at most room notes wait for it,
@@ -60,26 +60,32 @@ func (n *Node) shareStats() []mempool.ShareStats {
 	return s.stats
 }
 
-// handOverPatience is how long a node that stops waits for peers to take what its clients have posted, and handOverLook how
-// often it looks.
-const (
-	handOverPatience = time.Second
-	handOverLook     = 5 * time.Millisecond
-)
+// handOverPatience is how long a node that stops waits for peers to take what its clients have posted.
+const handOverPatience = time.Second
 
-// handOver waits until the peers that are connected have acknowledged all that is ready, or until ctx or the patience ends:
-// the pool ends with the process, and what nobody else holds would be lost with it although it was acknowledged.
-func (n *Node) handOver(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, handOverPatience)
-	defer cancel()
-	look := time.NewTicker(handOverLook)
-	defer look.Stop()
-	for n.isAhead() {
-		select {
-		case <-look.C:
-		case <-ctx.Done():
-			return
+// handOver waits until the peers that are connected have acknowledged all that is ready, or until ctx ends, and reports
+// whether they have: the pool ends with the process, and what nobody else holds would be lost with it although it was
+// acknowledged. One goroutine may wait at a time.
+func (n *Node) handOver(ctx context.Context) bool {
+	for {
+		fewer := n.pool.Fewer() // before looking: so nothing is missed
+		if !n.isAhead() {
+			return true
 		}
+		select {
+		case <-fewer:
+		case <-n.taken:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// sayTaken wakes handOver: a peer acknowledged something, or is gone.
+func (n *Node) sayTaken() {
+	select {
+	case n.taken <- struct{}{}:
+	default:
 	}
 }
 
@@ -104,6 +110,7 @@ func (i inbound) Share(ctx context.Context, to consensus.ValidatorID, restarted 
 	plan.Opened(time.Now(), restarted)
 	n.noteShare(mempool.ShareUp{Peer: to, Restarted: restarted})
 	defer n.noteShare(mempool.ShareDown{Peer: to})
+	defer n.sayTaken()
 	defer plan.Closed()
 	for {
 		changed := n.pool.Changed() // before looking: so nothing is missed
@@ -160,5 +167,6 @@ func (i inbound) Acknowledged(from consensus.ValidatorID, a peer.Acknowledgement
 	case plan.answered <- struct{}{}:
 	default:
 	}
+	i.n.sayTaken()
 	return nil
 }

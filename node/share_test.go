@@ -1,12 +1,15 @@
 package node
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/cairnchain/cairn/app"
 	"github.com/cairnchain/cairn/app/counter"
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/mempool"
@@ -167,4 +170,92 @@ func TestStoppedNodeHandsOver(t *testing.T) {
 			return false
 		})
 	}
+}
+
+// waiting is a context that tells when somebody begins to wait for its end.
+type waiting struct {
+	context.Context
+	begun func()
+}
+
+func (w waiting) Done() <-chan struct{} {
+	w.begun()
+	return w.Context.Done()
+}
+
+// handingOver waits until the node waits to hand over, and returns where the end of that is told.
+func handingOver(t *testing.T, n *Node) <-chan bool {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	begun, done := make(chan struct{}), make(chan bool, 1)
+	go func() { done <- n.handOver(waiting{ctx, sync.OnceFunc(func() { close(begun) })}) }()
+	<-begun
+	return done
+}
+
+// A node that stops goes on as soon as the peers that are there have all, in whatever way they came to it, and no sooner.
+func TestHandOverEnds(t *testing.T) {
+	for name, end := range map[string]func(n *Node, peer consensus.ValidatorID, b mempool.Batch, ids []consensus.Hash) error{
+		"acknowledged": func(n *Node, from consensus.ValidatorID, b mempool.Batch, _ []consensus.Hash) error {
+			return inbound{n}.Acknowledged(from, peer.Acknowledgement{ID: b.ID, Accepted: uint32(len(b.Txs))})
+		},
+		"committed": func(n *Node, _ consensus.ValidatorID, _ mempool.Batch, ids []consensus.Hash) error {
+			n.pool.Committed(ids, []app.NextSequence{{Sender: "sheep", Next: 2}}, 1)
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n, from := idleNode(t, func(*Settings) {})
+			plan := n.sharing[from]
+			plan.Opened(time.Now(), false)
+			var ids []consensus.Hash
+			for i := range uint64(2) {
+				status, err := n.pool.Add(counter.Tx("sheep", i), mempool.Client)
+				if err != nil || status.Code != mempool.Accepted {
+					t.Fatalf("%+v, %v", status, err)
+				}
+				ids = append(ids, status.ID)
+			}
+			batch, _, ok := plan.Next(time.Now())
+			if !ok || len(batch.Txs) != 2 {
+				t.Fatalf("%+v", batch)
+			}
+			over, cancel := context.WithCancel(t.Context())
+			cancel()
+			if n.handOver(over) {
+				t.Error("it has handed over what nobody has acknowledged")
+			}
+			done := handingOver(t, n)
+			if err := end(n, from, batch, ids); err != nil {
+				t.Fatal(err)
+			}
+			if !<-done {
+				t.Errorf("it waits: %+v", plan.Stats())
+			}
+		})
+	}
+	t.Run("gone", func(t *testing.T) {
+		n, to := idleNode(t, func(*Settings) {})
+		if _, err := n.pool.Add(counter.Tx("sheep", 0), mempool.Client); err != nil {
+			t.Fatal(err)
+		}
+		stream, hangUp := context.WithCancel(t.Context())
+		sent, shared := make(chan struct{}), make(chan error, 1)
+		go func() {
+			shared <- inbound{n}.Share(stream, to, false, func(peer.Batch) error {
+				close(sent)
+				return nil
+			})
+		}()
+		<-sent
+		done := handingOver(t, n)
+		hangUp()
+		if err := <-shared; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		if !<-done {
+			t.Error("it waits for a peer that is gone")
+		}
+	})
 }

@@ -207,13 +207,7 @@ func (p Replay) proved(from Reader, certs certificates, h consensus.Height) (con
 
 // execute makes the commit of a proved block, without its certificates.
 func (p Replay) execute(s *Store, b *consensus.Block) (Commit, error) {
-	txs := make([]app.Tx, len(b.Payload))
-	for i, tx := range b.Payload {
-		txs[i] = tx
-	}
-	result, err := p.App.Execute(s.State(), app.Block{
-		Header: app.Header{Height: b.Height, Timestamp: b.Timestamp, Proposer: b.Proposer}, Transactions: txs,
-	})
+	result, err := p.App.Execute(s.State(), app.BlockOf(b))
 	if err != nil {
 		return Commit{}, err
 	}

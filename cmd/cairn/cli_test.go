@@ -22,7 +22,7 @@ import (
 // Each file has a home and a node of its own.
 //
 // Directives: "run" with command lines (no shell: words are split at spaces, 'quotes' keep them together), "stall" the
-// node, "stop" forgets where it runs, "mode" changes that of a file in the home.
+// node, "listen" makes it a listener that follows whom it names, "stop" forgets where it runs, "mode" changes that of a file in the home.
 func TestTranscripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		home, endpoint, fake := fakeHome(t)
@@ -39,6 +39,11 @@ func TestTranscripts(t *testing.T) {
 			case "stall":
 				fake.mu.Lock()
 				fake.stalled = true
+				fake.mu.Unlock()
+				return ""
+			case "listen":
+				fake.mu.Lock()
+				fake.listens = d.CmdArgs[0].Key
 				fake.mu.Unlock()
 				return ""
 			case "stop":

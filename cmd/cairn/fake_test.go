@@ -43,6 +43,7 @@ type fakeNode struct {
 
 	mu      sync.Mutex
 	stalled bool
+	listens string // the node is a listener, and follows this one; "nobody" is nobody
 }
 
 func fill(digit string) string { return strings.Repeat(digit, 64) }
@@ -201,12 +202,23 @@ func (f *fakeNode) GetStatus(context.Context, *cairnv1.GetStatusRequest) (*cairn
 		s.Reasons = []string{"connected with 2 of 4 validators, a quorum is 3", "3 timeouts without a new certificate"}
 		s.MissingVoters = []string{validatorID(1), validatorID(3)}
 	}
+	if f.listens != "" {
+		s.Ready, s.Reasons, s.MissingVoters = true, nil, nil
+		s.Role, s.Round, s.Leader, s.ConnectedPeers = cairnv1.NodeRole_LISTENER, 0, "", 0
+	}
 	return s, nil
 }
 
 func (f *fakeNode) GetSyncStatus(context.Context, *cairnv1.GetSyncStatusRequest) (*cairnv1.SyncStatus, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.listens != "" {
+		out := &cairnv1.SyncStatus{Synced: true, CurrentHeight: 9, TargetHeight: 10, TargetRound: 12}
+		if f.listens != "nobody" {
+			out.Upstream = &cairnv1.FollowedUpstream{Address: f.listens + ":9090", SinceTime: 1_767_225_605_250}
+		}
+		return out, nil
+	}
 	if !f.stalled {
 		return &cairnv1.SyncStatus{Synced: true, CurrentHeight: 9, TargetHeight: 10, TargetRound: 12}, nil
 	}

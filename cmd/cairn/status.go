@@ -41,6 +41,7 @@ func (c *cli) statusCommand() *cobra.Command {
 			}
 			return c.print(status, func(w *bytes.Buffer) {
 				printStatus(w, chain, status, validatorNames(set))
+				printUpstream(w, status, sync)
 				printSync(w, sync, validatorNames(set))
 			})
 		})
@@ -67,10 +68,15 @@ func (n names) of(id string) string {
 	return id
 }
 
+// moment shows Unix milliseconds.
+func moment(millis int64) string {
+	return time.UnixMilli(millis).UTC().Format("2006-01-02 15:04:05.000 UTC")
+}
+
 func printStatus(w *bytes.Buffer, chain *cairnv1.Chain, s *cairnv1.NodeStatus, validators names) {
 	committed := "not since it was started"
 	if t := s.GetLastCommitTime(); t != 0 {
-		committed = time.UnixMilli(t).UTC().Format("2006-01-02 15:04:05.000 UTC")
+		committed = moment(t)
 	}
 	ready := "yes"
 	if !s.GetReady() {
@@ -106,6 +112,18 @@ func printStatus(w *bytes.Buffer, chain *cairnv1.Chain, s *cairnv1.NodeStatus, v
 	if len(missing) != 0 {
 		fmt.Fprintf(w, "%-11s  no vote or timeout from %s\n", "missing", strings.Join(missing, ", "))
 	}
+}
+
+// printUpstream says whom a listener follows, and since when.
+func printUpstream(w *bytes.Buffer, s *cairnv1.NodeStatus, sync *cairnv1.SyncStatus) {
+	if s.GetRole() != cairnv1.NodeRole_LISTENER {
+		return
+	}
+	text := "nobody at present"
+	if u := sync.GetUpstream(); u != nil {
+		text = fmt.Sprintf("%s since %s", u.GetAddress(), moment(u.GetSinceTime()))
+	}
+	fmt.Fprintf(w, "%-11s  %s\n", "follows", text)
 }
 
 // printSync says how a node that is behind gets on.

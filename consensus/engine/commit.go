@@ -190,8 +190,8 @@ func (e *Engine) committed(tip *outcome) {
 		case o == tip:
 		case o.info.Height <= tip.info.Height:
 			delete(e.outcomes, id)
-		case o.parent.Load() == tip:
-			o.parent.Store(nil)
+		case o.parent == tip:
+			o.rest(nil)
 		}
 	}
 	e.outcomes[tip.info.ID] = &outcome{info: tip.info, history: tip.history}
@@ -199,7 +199,7 @@ func (e *Engine) committed(tip *outcome) {
 	for pruned := true; pruned; { // descendants of what was deleted
 		pruned = false
 		for id, o := range e.outcomes {
-			if p := o.parent.Load(); p != nil && e.outcomes[p.info.ID] == nil {
+			if p := o.parent; p != nil && e.outcomes[p.info.ID] == nil {
 				delete(e.outcomes, id)
 				pruned = true
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 
 	"github.com/cairnchain/cairn/app"
 	"github.com/cairnchain/cairn/consensus"
@@ -13,35 +12,28 @@ import (
 	"github.com/cairnchain/cairn/storage"
 )
 
-// outcome is an executed block that is not durably committed yet, or the tip. Outcomes form chains: each reads through
-// its parents down to the committed state. When the parent's changes are durable the link to it is cut; what was read
-// through it is then read from the store, with the same answer.
+// outcome is an executed block that is not durably committed yet, or the tip. Only the loop changes it; what reads the
+// state after it, off the loop, does so through its fork.
 type outcome struct {
 	info    consensus.BlockInfo
 	history consensus.History
 	result  app.Result
-	changes map[string][]byte
-	parent  atomic.Pointer[outcome] // nil: the parent is committed
+	fork    *app.Fork // nil: it is committed
+	parent  *outcome  // nil: the parent is committed
 }
 
-// fork is the state after an uncommitted block. Safe for concurrent use.
-type fork struct {
-	top  *outcome
-	base app.State
-}
-
-// Get returns the newest value of key on this fork.
-func (f fork) Get(key []byte) ([]byte, error) {
-	for o := f.top; o != nil; o = o.parent.Load() {
-		if v, ok := o.changes[string(key)]; ok {
-			return v, nil
-		}
+// rest puts an outcome on that of its parent; nil: the parent is committed.
+func (o *outcome) rest(parent *outcome) {
+	o.parent = parent
+	if parent == nil {
+		o.fork.Rest(nil)
+		return
 	}
-	return f.base.Get(key)
+	o.fork.Rest(parent.fork)
 }
 
 // stateAfter returns the state after a block that was executed.
-func (e *Engine) stateAfter(o *outcome) app.State { return fork{top: o, base: e.env.Store.State()} }
+func (e *Engine) stateAfter(o *outcome) app.State { return o.fork.On(e.env.Store.State()) }
 
 // execute runs a block on its parent's state, off the loop.
 func (e *Engine) execute(block *consensus.Block) {
@@ -54,7 +46,8 @@ func (e *Engine) execute(block *consensus.Block) {
 		start := e.env.Clock.Now()
 		result, err := Run(e.env.App, state, block)
 		if err != nil && !errors.Is(err, app.ErrInvalidBlock) {
-			failure := e.failure(state, parent.info, block, err)
+			execution, again := Examine(e.env.App, state, parent.info, block)
+			failure := Failure(err, execution, again)
 			return func(e *Engine) error {
 				if !e.awaits(block.ID()) { // a dead branch, whose state may be torn
 					return nil
@@ -73,24 +66,9 @@ func (e *Engine) execute(block *consensus.Block) {
 	})
 }
 
-func appBlock(b *consensus.Block) app.Block {
-	txs := make([]app.Tx, len(b.Payload))
-	for i, tx := range b.Payload {
-		txs[i] = tx
-	}
-	return app.Block{
-		Header:       app.Header{Height: b.Height, Timestamp: b.Timestamp, Proposer: b.Proposer},
-		Transactions: txs,
-	}
-}
-
 func newOutcome(b *consensus.Block, parent *outcome, result app.Result) *outcome {
-	o := &outcome{result: result, changes: make(map[string][]byte, len(result.Changes))}
-	for _, change := range result.Changes {
-		o.changes[string(change.Key)] = change.Value
-	}
+	o := &outcome{result: result, fork: app.NewFork(parent.fork, result.Changes), parent: parent}
 	o.info, o.history = storage.OutcomeOf(b, parent.info.StateRoot, parent.history, result)
-	o.parent.Store(parent)
 	return o
 }
 
@@ -105,7 +83,7 @@ func (e *Engine) takeOutcome(o *outcome, parentID consensus.Hash) error {
 	if parent == nil || !e.awaits(o.info.ID) {
 		return nil
 	}
-	o.parent.Store(parent)
+	o.rest(parent)
 	e.outcomes[o.info.ID] = o
 	e.executed = max(e.executed, o.info.Height)
 	return e.Step(core.BlockExecuted{At: e.At(), Info: o.info})
@@ -117,7 +95,7 @@ func ahead(o *outcome) mempool.Ahead {
 	if o == nil {
 		return mempool.Ahead{}
 	}
-	sequences := ahead(o.parent.Load())
+	sequences := ahead(o.parent)
 	sequences.Add(o.result.Sequences)
 	return sequences
 }

@@ -66,22 +66,22 @@ func Run(a app.App, state app.State, block *consensus.Block) (result app.Result,
 			err = &PanicError{Value: value, Stack: debug.Stack()}
 		}
 	}()
-	return a.Execute(state, appBlock(block))
+	return a.Execute(state, app.BlockOf(block))
 }
 
-// failure executes a block that failed once more, to find what it read.
-func (e *Engine) failure(state app.State, parent consensus.BlockInfo, block *consensus.Block, err error) *ExecutionFailure {
-	f := &ExecutionFailure{Err: err}
+// Failure is what an execution that failed with err ends the node with; the rest is from Examine.
+func Failure(err error, execution Execution, again error) *ExecutionFailure {
+	f := &ExecutionFailure{Execution: execution, Err: err, Again: again}
 	if p := (*PanicError)(nil); errors.As(err, &p) {
 		f.Stack = p.Stack
 	}
-	f.Execution, f.Again = e.examine(state, parent, block)
 	return f
 }
 
-func (e *Engine) examine(state app.State, parent consensus.BlockInfo, block *consensus.Block) (Execution, error) {
+// Examine executes a block once more to find what it reads of the state after its parent. The error is the application's.
+func Examine(a app.App, state app.State, parent consensus.BlockInfo, block *consensus.Block) (Execution, error) {
 	r := &recorder{state: state, known: map[string]bool{}}
-	_, err := Run(e.env.App, r, block)
+	_, err := Run(a, r, block)
 	return Execution{Block: block, Parent: parent, Reads: r.reads, Truncated: r.truncated}, err
 }
 
@@ -95,7 +95,7 @@ func (e *Engine) explain(halt error) error {
 	if parent == nil {
 		return &DivergedExecution{Divergence: d, Execution: Execution{Block: d.Block}}
 	}
-	execution, _ := e.examine(e.stateAfter(parent), parent.info, d.Block)
+	execution, _ := Examine(e.env.App, e.stateAfter(parent), parent.info, d.Block)
 	return &DivergedExecution{Divergence: d, Execution: execution}
 }
 

@@ -29,8 +29,9 @@ const (
 	// has room for fewer. Beyond it is ErrNoProof.
 	maxUnproven      = 1024
 	maxUnprovenBytes = 64 << 20
-	// maxBatch is how many blocks are checked together.
-	maxBatch = 64
+	// maxBatch is how many blocks are checked together; no more are added from maxBatchBytes on.
+	maxBatch      = 64
+	maxBatchBytes = 16 << 20
 )
 
 // delivery is a committed block as an upstream delivers it. Nothing of it is verified.
@@ -59,7 +60,10 @@ type proven struct {
 	block *consensus.Block
 	qc    *consensus.QC // certifies the block; proof when no such QC is known
 	proof *consensus.QC // commits the block or a descendant of it
+	bytes int           // of all three, as they came
 }
+
+func (p proven) size() int { return p.bytes }
 
 // chain checks what one upstream delivers: it takes blocks in the order of heights and gives those that are proven. It is
 // pure, and trusts nothing but the verifier's validator set and the block that it begins behind. Not safe for concurrent
@@ -181,7 +185,7 @@ func (c *chain) prove() []proven {
 		for by < len(c.waiting) && c.committedBy(c.carried(by)) <= i {
 			by++
 		}
-		out[i] = proven{block: d.block, proof: top.proof}
+		out[i] = proven{block: d.block, proof: top.proof, bytes: d.bytes}
 		if by < len(c.waiting) {
 			out[i].proof = c.carried(by)
 		}

@@ -22,31 +22,35 @@ type executor struct {
 
 // layer is what one block changed.
 type layer struct {
-	height  consensus.Height
-	changes map[string][]byte
+	height consensus.Height
+	fork   *app.Fork
 }
 
-// forked is the state after the newest layer. What is committed meanwhile is in both: the answer is the same.
-type forked struct {
-	layers []layer
-	base   app.State
-}
-
-// Get implements app.State.
-func (f forked) Get(key []byte) ([]byte, error) {
-	for i := len(f.layers) - 1; i >= 0; i-- {
-		if value, ok := f.layers[i].changes[string(key)]; ok {
-			return value, nil
+// settle lets go of layers that are committed.
+func (e *executor) settle(committed consensus.Height) {
+	for len(e.layers) > 0 && e.layers[0].height <= committed {
+		if e.layers = e.layers[1:]; len(e.layers) > 0 {
+			e.layers[0].fork.Rest(nil)
 		}
 	}
-	return f.base.Get(key)
+}
+
+// top is the newest layer; nil: everything is committed.
+func (e *executor) top() *app.Fork {
+	if n := len(e.layers); n > 0 {
+		return e.layers[n-1].fork
+	}
+	return nil
 }
 
 // executed is a block that is to be committed.
 type executed struct {
 	commit    storage.Commit
 	sequences []app.NextSequence
+	bytes     int // of the block, as it came, and of what it changes
 }
+
+func (e executed) size() int { return e.bytes }
 
 // run executes the child of the newest executed block and compares the outcome with everything that the validators have
 // signed of it. An error that wraps core.ErrDivergence says that they differ: it is ours to explain, for the certificates
@@ -56,41 +60,37 @@ func (e *executor) run(p proven) (executed, error) {
 	if signed := b.QC.Block(); signed != e.head {
 		return executed{}, &core.Divergence{Ours: e.head, Certified: signed, Certificate: b.QC}
 	}
-	for len(e.layers) > 0 && e.layers[0].height <= e.tip().Height {
-		e.layers = e.layers[1:]
+	e.settle(e.tip().Height)
+	state := e.top().On(e.base)
+	result, err := engine.Run(e.app, state, b)
+	if errors.Is(err, app.ErrInvalidBlock) {
+		signed := consensus.BlockInfo{Epoch: b.Epoch, Round: b.Round, ID: b.ID(), Height: b.Height, Timestamp: b.Timestamp}
+		return executed{}, e.diverged(state, &core.Divergence{Block: b, Certified: signed, Certificate: p.proof, Reason: err.Error()})
 	}
-	result, err := engine.Run(e.app, forked{e.layers, e.base}, b)
 	if err != nil {
-		return executed{}, e.failure(p, err)
+		execution, again := engine.Examine(e.app, state, e.head, b)
+		return executed{}, engine.Failure(err, execution, again)
 	}
 	info, history := storage.OutcomeOf(b, e.head.StateRoot, e.history, result)
 	if signed := p.qc.Block(); signed.Height == info.Height && signed != info {
-		return executed{}, &core.Divergence{Block: b, Ours: info, Certified: signed, Certificate: p.qc}
+		return executed{}, e.diverged(state, &core.Divergence{Block: b, Ours: info, Certified: signed, Certificate: p.qc})
 	}
 	if signed := p.proof.Commit(); signed.Height == info.Height && signed != info {
-		return executed{}, &core.Divergence{Block: b, Ours: info, Certified: signed, Certificate: p.proof}
+		return executed{}, e.diverged(state, &core.Divergence{Block: b, Ours: info, Certified: signed, Certificate: p.proof})
 	}
 	e.head, e.history = info, history
-	changes := make(map[string][]byte, len(result.Changes))
+	bytes := p.bytes
 	for _, change := range result.Changes {
-		changes[string(change.Key)] = change.Value
+		bytes += len(change.Key) + len(change.Value)
 	}
-	e.layers = append(e.layers, layer{info.Height, changes})
+	e.layers = append(e.layers, layer{info.Height, app.NewFork(e.top(), result.Changes)})
 	return executed{storage.Commit{
 		Block: b, Info: info, QC: p.qc, Proof: p.proof, History: history, Changes: result.Changes, Receipts: result.Receipts,
-	}, result.Sequences}, nil
+	}, result.Sequences, bytes}, nil
 }
 
-// failure is how a block ends the node that the application does not execute: what it read is not kept.
-func (e *executor) failure(p proven, err error) error {
-	b := p.block
-	if errors.Is(err, app.ErrInvalidBlock) {
-		signed := consensus.BlockInfo{Epoch: b.Epoch, Round: b.Round, ID: b.ID(), Height: b.Height, Timestamp: b.Timestamp}
-		return &core.Divergence{Block: b, Certified: signed, Certificate: p.proof, Reason: err.Error()}
-	}
-	failure := &engine.ExecutionFailure{Execution: engine.Execution{Block: b, Parent: e.head, Truncated: true}, Err: err}
-	if panicked := (*engine.PanicError)(nil); errors.As(err, &panicked) {
-		failure.Stack = panicked.Stack
-	}
-	return failure
+// diverged adds to a divergence what our outcome follows from.
+func (e *executor) diverged(state app.State, d *core.Divergence) error {
+	execution, _ := engine.Examine(e.app, state, e.head, d.Block)
+	return &engine.DivergedExecution{Divergence: d, Execution: execution}
 }

@@ -31,6 +31,7 @@ const patience = 30 * time.Second
 type fake struct {
 	w       *world
 	store   *storage.Store
+	self    consensus.ValidatorID // who it says it is
 	address string
 	streams atomic.Int64 // that were opened
 
@@ -45,20 +46,31 @@ func (w *world) upstream(t *testing.T, links []*link) *fake {
 	t.Helper()
 	f := &fake{w: w, store: w.open(t.TempDir())}
 	w.fill(f.store, links)
+	f.begin(t, openPort(t))
+	return f
+}
+
+func openPort(t *testing.T) net.Listener {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return l
+}
+
+// begin serves until the test ends.
+func (f *fake) begin(t *testing.T, l net.Listener) {
+	t.Helper()
 	f.address = l.Addr().String()
 	f.serve(t, l)
 	t.Cleanup(func() { f.stop() })
-	return f
 }
 
 func (f *fake) serve(t *testing.T, l net.Listener) {
 	t.Helper()
 	server, err := rpc.New(rpc.Config{
-		Store: f.store, Genesis: f.w.genesis.Chain, Limits: rpc.Limits{Heartbeat: 50 * time.Millisecond},
+		Store: f.store, Self: f.self, Genesis: f.w.genesis.Chain, Limits: rpc.Limits{Heartbeat: 50 * time.Millisecond},
 		Pool: mempool.New(mempool.Config{App: counter.Counter{}, State: f.store.State, Now: time.Now}),
 	})
 	if err != nil {
@@ -163,7 +175,7 @@ func (w *world) listen(t *testing.T, dir string, checkpoint follow.Checkpoint, u
 	l := &listener{t: t, store: w.open(dir), done: make(chan error, 1)}
 	verifier := *w.verifier
 	f, err := follow.New(follow.Config{
-		Upstreams: upstreams, Checkpoint: checkpoint, Verifier: &verifier, Store: l.store, App: counter.Counter{}, Timing: w.timing,
+		Upstreams: upstreams, Checkpoint: checkpoint, Verifier: &verifier, Self: w.self, Store: l.store, App: counter.Counter{}, Timing: w.timing,
 		Observe: l.observe, Committed: l.committed,
 	})
 	if err != nil {

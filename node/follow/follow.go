@@ -29,8 +29,9 @@ import (
 const MaxUpstreams = 16
 
 const (
-	// stageRoom is how many blocks wait between two stages at most.
-	stageRoom = 16
+	// stageRoom and maxStageBytes bound the blocks that wait between two stages. At either the stage before waits.
+	stageRoom     = 16
+	maxStageBytes = 16 << 20
 	// nearBehind is how many heights behind a node still counts as caught up.
 	nearBehind = 5
 	// progressEvery is how often a node that is behind says how far it is.
@@ -69,12 +70,13 @@ type Config struct {
 type Follower struct {
 	cfg       Config
 	upstreams []*upstream
-	proven    chan proven
-	executed  chan executed
+	proven    *queue[proven]
+	executed  *queue[executed]
 
 	mu        sync.Mutex
 	plan      *plan
 	following int             // index of the upstream that is followed; -1: none
+	since     time.Time       // when its stream began
 	witnesses []*consensus.QC // by upstream: its newest verified certificate that commits something; nil: none
 	highQC    *consensus.QC   // of the highest round of all verified; nil: none
 	target    consensus.Height
@@ -99,7 +101,7 @@ func New(cfg Config) (*Follower, error) {
 	}
 	f := &Follower{
 		cfg: cfg, plan: newPlan(len(cfg.Upstreams)), following: -1, witnesses: make([]*consensus.QC, len(cfg.Upstreams)),
-		proven: make(chan proven, stageRoom), executed: make(chan executed, stageRoom),
+		proven: newQueue(stageRoom, maxStageBytes, proven.size), executed: newQueue(stageRoom, maxStageBytes, executed.size),
 	}
 	if c := cfg.Checkpoint; !c.IsNone() && c.Height <= cfg.Store.Tip().Height {
 		info, err := f.stored(c.Height)
@@ -164,15 +166,13 @@ func (f *Follower) withProof(err error) error {
 func (f *Follower) execute(ctx context.Context, work *executor) error {
 	for {
 		select {
-		case p := <-f.proven:
-			done, err := work.run(p)
+		case p := <-f.proven.out():
+			done, err := work.run(f.proven.took(p))
 			if err != nil {
 				return err
 			}
-			select {
-			case f.executed <- done:
-			case <-ctx.Done():
-				return ctx.Err()
+			if err := f.executed.put(ctx, done); err != nil {
+				return err
 			}
 		case <-ctx.Done():
 			return ctx.Err()
@@ -185,8 +185,8 @@ func (f *Follower) commit(ctx context.Context) error {
 	pace := pace{at: time.Now(), height: f.cfg.Store.Tip().Height}
 	for {
 		select {
-		case done := <-f.executed:
-			if err := f.commitOne(done); err != nil {
+		case done := <-f.executed.out():
+			if err := f.commitOne(f.executed.took(done)); err != nil {
 				return err
 			}
 			info := done.commit.Info

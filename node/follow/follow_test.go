@@ -28,9 +28,13 @@ func TestFollows(t *testing.T) {
 			w := newWorld(t, "follows", rule)
 			links := w.grow(w.root(), 60, "a")
 			f, dir := w.upstream(t, links[:40]), t.TempDir()
+			begun := time.Now()
 			l := w.listen(t, dir, follow.Checkpoint{}, f.address)
 			l.reaches(links[39])
 			l.until("it follows", func() bool { return l.follower.Status().Upstream == f.address })
+			if since := l.follower.Status().Since; since.Before(begun) || since.After(time.Now()) {
+				t.Errorf("it follows since %v, and began at %v", since, begun)
+			}
 			w.fill(f.store, links[40:50])
 			l.reaches(links[49])
 			if err := l.halt(); err != nil {

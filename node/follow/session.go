@@ -19,8 +19,12 @@ var (
 	errBehind = errors.New("others have committed more, and it does not keep up")
 )
 
-// inboxRoom is how many received blocks wait to be checked.
-const inboxRoom = maxBatch
+const (
+	// inboxRoom and maxInboxBytes bound the received blocks that wait to be checked. At either the stream is not read on,
+	// and its flow control stops the upstream.
+	inboxRoom     = maxBatch
+	maxInboxBytes = 16 << 20
+)
 
 // follow follows one upstream after the other, for ever.
 func (f *Follower) follow(ctx context.Context, head tip) error {
@@ -79,6 +83,10 @@ type received struct {
 	err      error // the stream has ended
 }
 
+func (r received) bytes() int { return r.delivery.bytes }
+
+func newInbox() *queue[received] { return newQueue(inboxRoom, maxInboxBytes, received.bytes) }
+
 // session follows one upstream from head on until it has to be left: the error says why, and how far it came is the new
 // head.
 func (f *Follower) session(parent context.Context, u *upstream, head tip) (tip, error) {
@@ -97,7 +105,7 @@ func (f *Follower) session(parent context.Context, u *upstream, head tip) (tip, 
 	if err != nil {
 		return head, err
 	}
-	inbox, ended := make(chan received, inboxRoom), make(chan struct{})
+	inbox, ended := newInbox(), make(chan struct{})
 	go func() {
 		defer close(ended)
 		receive(ctx, stream, inbox)
@@ -115,11 +123,11 @@ func (f *Follower) session(parent context.Context, u *upstream, head tip) (tip, 
 func (f *Follower) setFollowing(upstream int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.following = upstream
+	f.following, f.since = upstream, time.Now()
 }
 
 // receive decodes what a stream brings, until it ends.
-func receive(ctx context.Context, stream grpc.ServerStreamingClient[cairnv1.StreamCommitsResponse], inbox chan<- received) {
+func receive(ctx context.Context, stream grpc.ServerStreamingClient[cairnv1.StreamCommitsResponse], inbox *queue[received]) {
 	for {
 		message, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -130,12 +138,7 @@ func receive(ctx context.Context, stream grpc.ServerStreamingClient[cairnv1.Stre
 			c := message.GetCanonical()
 			out.delivery, out.err = decodeDelivery(c.GetBlock(), c.GetCertificate(), c.GetProof())
 		}
-		select {
-		case inbox <- out:
-		case <-ctx.Done():
-			return
-		}
-		if out.err != nil {
+		if inbox.put(ctx, out) != nil || out.err != nil {
 			return
 		}
 	}
@@ -145,7 +148,7 @@ func receive(ctx context.Context, stream grpc.ServerStreamingClient[cairnv1.Stre
 type session struct {
 	*Follower
 	upstream *upstream
-	inbox    <-chan received
+	inbox    *queue[received]
 	chain    *chain
 	begun    bool
 	lag      lag
@@ -160,9 +163,9 @@ func (s *session) run(ctx context.Context) error {
 	for {
 		waiting := time.Now()
 		select {
-		case first := <-s.inbox:
+		case first := <-s.inbox.out():
 			s.lag.waited(time.Since(waiting))
-			if err := s.take(ctx, first); err != nil {
+			if err := s.take(ctx, s.inbox.took(first)); err != nil {
 				return err
 			}
 			silence.Reset(s.cfg.Timing.Silence)
@@ -185,6 +188,7 @@ func (s *session) run(ctx context.Context) error {
 // take checks what has come, a batch of it if there is more, and hands what is proven to the executor.
 func (s *session) take(ctx context.Context, next received) error {
 	var batch []delivery
+	bytes := 0
 	for more := true; more && next.err == nil; {
 		if !s.begun {
 			s.begun = true
@@ -193,12 +197,14 @@ func (s *session) take(ctx context.Context, next received) error {
 		}
 		if next.delivery.block != nil {
 			batch = append(batch, next.delivery)
+			bytes += next.delivery.bytes
 		}
-		if len(batch) == maxBatch {
+		if len(batch) == maxBatch || bytes >= maxBatchBytes {
 			break
 		}
 		select {
-		case next = <-s.inbox:
+		case next = <-s.inbox.out():
+			s.inbox.took(next)
 		default:
 			more = false
 		}
@@ -220,10 +226,8 @@ func (s *session) check(ctx context.Context, batch []delivery) error {
 		if err := s.cfg.Checkpoint.check(p.block.Height, p.block.ID()); err != nil {
 			return err
 		}
-		select {
-		case s.proven <- p:
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := s.proven.put(ctx, p); err != nil {
+			return err
 		}
 	}
 	if len(out) == 0 {

@@ -13,6 +13,7 @@ import (
 // Status is where a Follower stands.
 type Status struct {
 	Upstream string           // whom it follows: its stream has begun; empty: nobody at present
+	Since    time.Time        // when that stream began; zero: nobody is followed
 	Target   consensus.Height // the highest height that a verified certificate commits
 	HighQC   *consensus.QC    // the newest verified certificate; nil: none since the start
 	// Unchecked is the height of the trusted checkpoint while that is not part of the committed chain yet; else 0.
@@ -29,7 +30,7 @@ func (f *Follower) Status() Status {
 	defer f.mu.Unlock()
 	s := Status{Target: max(f.target, height), HighQC: f.highQC}
 	if f.following >= 0 {
-		s.Upstream = f.upstreams[f.following].address
+		s.Upstream, s.Since = f.upstreams[f.following].address, f.since
 	}
 	if c := f.cfg.Checkpoint; c.Height > height {
 		s.Unchecked = c.Height

@@ -18,7 +18,8 @@ type world struct {
 	genesis    storage.Genesis
 	identities []consensus.Identity
 	verifier   *consensus.Verifier
-	timing     follow.Timing // of listeners
+	timing     follow.Timing         // of listeners
+	self       consensus.ValidatorID // of listeners
 }
 
 // link is a block with what it leads to.

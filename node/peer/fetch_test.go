@@ -262,7 +262,7 @@ func TestRequestsForBlocksAreRationed(t *testing.T) {
 	}
 	clock := newFakeClock()
 	for _, r := range network.remotes {
-		clock.at = r.bytes.at
+		r.chunks, r.bytes = newRation(clock.now(), chunksPerSecond), newRation(clock.now(), chunkBytesPerSecond)
 	}
 	network.now = clock.now
 	a.start(network)

@@ -224,7 +224,7 @@ func TestRequestsForTransactionsAreRationed(t *testing.T) {
 		r.take(now)
 	}
 	for after, want := range map[time.Duration]int{0: 0, 9 * time.Millisecond: 0, 500 * time.Millisecond: 50, time.Hour: payloadsPerSecond} {
-		r := ration{perSecond: payloadsPerSecond, at: r.at, left: r.left}
+		r := ration{left: r.left}
 		got := 0
 		for r.take(now.Add(after)) {
 			got++

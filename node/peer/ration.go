@@ -3,39 +3,31 @@ package peer
 import (
 	"sync"
 	"time"
+
+	"github.com/cairnchain/cairn/node/bucket"
 )
 
 // ration is how much of something a peer gets: so much per second, of which a second's worth is saved up. Safe for
 // concurrent use.
 type ration struct {
-	mu        sync.Mutex
-	perSecond float64
-	at        time.Time
-	left      float64 // below 0: more was served than there was, and the next has to wait
+	mu   sync.Mutex
+	left bucket.Bucket
 }
 
 func newRation(now time.Time, perSecond float64) *ration {
-	return &ration{perSecond: perSecond, at: now, left: perSecond}
+	return &ration{left: bucket.Full(now, perSecond, perSecond)}
 }
 
 // take reports whether one more is served.
 func (r *ration) take(now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if passed := now.Sub(r.at); passed > 0 {
-		r.left = min(r.left+passed.Seconds()*r.perSecond, r.perSecond)
-		r.at = now
-	}
-	if r.left < 1 {
-		return false
-	}
-	r.left--
-	return true
+	return r.left.Take(now, 1) == 0
 }
 
-// charge takes what was served, whatever is left.
+// charge takes what was served, whatever is left: when it was more than there was, the next has to wait.
 func (r *ration) charge(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.left -= float64(n)
+	r.left.Charge(float64(n))
 }

@@ -94,6 +94,11 @@ func (n nodeInfo) GetSyncStatus(context.Context, *cairnv1.GetSyncStatusRequest) 
 		Synced: true, CurrentHeight: uint64(tip.Height), TargetHeight: uint64(target.Height), TargetRound: uint64(target.Round),
 		Peers: idTexts(n.fetching()),
 	}
+	if n.isListener() {
+		if status := n.cfg.Upstream.Status(); status.Upstream != "" {
+			out.Upstream = &cairnv1.FollowedUpstream{Address: status.Upstream, SinceTime: status.Since.UnixMilli()}
+		}
+	}
 	out.Synced = !n.catchesUp()
 	if out.Synced {
 		return out, nil

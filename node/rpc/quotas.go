@@ -6,6 +6,7 @@ import (
 	"time"
 
 	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
+	"github.com/cairnchain/cairn/node/bucket"
 )
 
 // quota counts what is in use, up to a limit. Safe for concurrent use.
@@ -83,20 +84,15 @@ type buckets struct {
 	now   func() time.Time
 
 	mu     sync.Mutex
-	of     map[string]*bucket
-	shared bucket
+	of     map[string]*bucket.Bucket
+	shared bucket.Bucket
 	swept  time.Time
 }
 
-type bucket struct {
-	tokens float64
-	at     time.Time // when tokens were that many
-}
-
 func newBuckets(rate float64, burst int, now func() time.Time) *buckets {
-	return &buckets{
-		rate: rate, burst: float64(burst), now: now, of: make(map[string]*bucket), shared: bucket{float64(burst), now()},
-	}
+	b := &buckets{rate: rate, burst: float64(burst), now: now, of: make(map[string]*bucket.Bucket)}
+	b.shared = bucket.Full(now(), b.rate, b.burst)
+	return b
 }
 
 // take reports whether the client had a token; if it had not, retry says when there will be one.
@@ -115,14 +111,12 @@ func (b *buckets) takeSome(client string, want int) (got int, retry time.Duratio
 	defer b.mu.Unlock()
 	now := b.now()
 	mine := b.find(client, now)
-	mine.tokens = b.filled(mine, now)
-	mine.at = now
-	got = min(want, int(mine.tokens))
-	mine.tokens -= float64(got)
+	got = min(want, mine.Whole(now))
+	mine.Charge(float64(got))
 	if got == want {
 		return got, 0
 	}
-	return got, b.period(1 - mine.tokens)
+	return got, mine.Lacks(now, 1)
 }
 
 // period is the time in which so many tokens come.
@@ -130,18 +124,14 @@ func (b *buckets) period(tokens float64) time.Duration {
 	return time.Duration(tokens / b.rate * float64(time.Second))
 }
 
-func (b *buckets) filled(one *bucket, now time.Time) float64 {
-	return min(b.burst, one.tokens+max(0, now.Sub(one.at).Seconds())*b.rate)
-}
-
-func (b *buckets) find(client string, now time.Time) *bucket {
+func (b *buckets) find(client string, now time.Time) *bucket.Bucket {
 	if mine, ok := b.of[client]; ok {
 		return mine
 	}
 	if len(b.of) >= maxBuckets && now.Sub(b.swept) >= sweepEvery {
 		b.swept = now
 		for key, one := range b.of { // a full bucket is as good as none
-			if b.filled(one, now) >= b.burst {
+			if one.IsFull(now) {
 				delete(b.of, key)
 			}
 		}
@@ -149,7 +139,7 @@ func (b *buckets) find(client string, now time.Time) *bucket {
 	if len(b.of) >= maxBuckets {
 		return &b.shared
 	}
-	mine := &bucket{tokens: b.burst, at: now}
-	b.of[client] = mine
-	return mine
+	mine := bucket.Full(now, b.rate, b.burst)
+	b.of[client] = &mine
+	return &mine
 }

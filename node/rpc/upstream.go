@@ -42,8 +42,12 @@ func (s *Server) isListener() bool { return s.cfg.Upstream != nil }
 // ask makes a call to an upstream that may wait so long, beside what the answer takes. An error is ready to be returned:
 // what the upstream answered goes on unchanged.
 func ask[T any](ctx context.Context, s *Server, patience time.Duration, call func(context.Context, grpc.ClientConnInterface) (*T, error)) (*T, error) {
+	ctx, err := s.handOn(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var out *T
-	err := s.cfg.Upstream.Call(ctx, patience, func(ctx context.Context, conn grpc.ClientConnInterface) (err error) {
+	err = s.cfg.Upstream.Call(ctx, patience, func(ctx context.Context, conn grpc.ClientConnInterface) (err error) {
 		out, err = call(ctx, conn)
 		return err
 	})

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -31,6 +33,7 @@ type listening struct {
 	mu   sync.Mutex
 	down bool                // nobody answers
 	lie  func(proto.Message) // changes what the upstream answered; nil: it is honest
+	path []string            // who handed the last call on
 }
 
 // listen makes a listener of an upstream of the same chain. The test commits to both.
@@ -61,8 +64,10 @@ func (l *listening) call(ctx context.Context, patience time.Duration, call func(
 // Invoke implements grpc.ClientConnInterface.
 func (l *listening) Invoke(ctx context.Context, method string, in, out any, opts ...grpc.CallOption) error {
 	err := l.up.conn.Invoke(ctx, method, in, out, opts...)
+	sent, _ := metadata.FromOutgoingContext(ctx)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.path = sent.Get(handedOnBy)
 	if err == nil && l.lie != nil {
 		l.lie(out.(proto.Message))
 	}
@@ -147,6 +152,56 @@ func TestForwardedCommitIsOurs(t *testing.T) {
 		outcome := l.submitAll(toWire(next))[0]
 		if outcome.GetState() != cairnv1.TransactionState_PENDING || outcome.GetReceipt() != nil || outcome.GetId() != next.ID().String() {
 			t.Errorf("a lie: %v", outcome)
+		}
+	}
+}
+
+// A call that has been here, or at too many listeners, is handed on no more: of whatever kind it is.
+func TestHandedOnInARing(t *testing.T) {
+	l := listen(t)
+	self := consensus.ValidatorID{1}.String()
+	others := []string{"a", "b", "c", "d", "e"}
+	for name, c := range map[string]struct {
+		path []string
+		want []string // nil: it is refused
+	}{
+		"from a client":          {nil, []string{self}},
+		"as often as may be":     {others[:maxHandedOn-1], append(slices.Clone(others[:maxHandedOn-1]), self)},
+		"once more than may be":  {others[:maxHandedOn], nil},
+		"far more than may be":   {slices.Repeat(others, 50), nil},
+		"it has just been here":  {[]string{self}, nil},
+		"it was here before":     {[]string{self, "a"}, nil},
+		"another with a like id": {[]string{self[1:]}, []string{self[1:], self}},
+	} {
+		ctx := t.Context()
+		for _, id := range c.path {
+			ctx = metadata.AppendToOutgoingContext(ctx, handedOnBy, id)
+		}
+		before := l.calls.Load()
+		_, err := l.submit(ctx, l.transfer(0, 0), 0)
+		asked := l.calls.Load() - before
+		if c.want == nil {
+			wantReason(t, err, cairnv1.ErrorReason_NODE_UNREACHABLE)
+		} else if err != nil || !slices.Equal(l.path, c.want) {
+			t.Errorf("%s: handed on by %v, %v", name, l.path, err)
+		}
+		if (asked == 1) != (c.want != nil) {
+			t.Errorf("%s: %d calls", name, asked)
+		}
+		if c.want != nil {
+			continue
+		}
+		_, err = l.transactions.GetTransaction(ctx, &cairnv1.GetTransactionRequest{Id: strings.Repeat("ab", 32)})
+		wantReason(t, err, cairnv1.ErrorReason_NODE_UNREACHABLE)
+		_, err = l.faucet.RequestFunds(ctx, &cairnv1.RequestFundsRequest{Address: addressOf(5)})
+		wantReason(t, err, cairnv1.ErrorReason_NODE_UNREACHABLE)
+		out := must(l.transactions.SubmitTransactions(ctx, &cairnv1.SubmitTransactionsRequest{Transactions: []*cairnv1.SignedTransaction{toWire(l.transfer(0, 0))}}))
+		if reason := out.GetOutcomes()[0].GetError().GetReason(); reason != cairnv1.ErrorReason_NODE_UNREACHABLE {
+			t.Errorf("%s: %v", name, out)
+		}
+		must(l.accounts.GetAccount(ctx, &cairnv1.GetAccountRequest{Address: addressOf(0)}))
+		if asked := l.calls.Load() - before; asked != 0 {
+			t.Errorf("%s: %d calls", name, asked)
 		}
 	}
 }
@@ -299,6 +354,17 @@ func TestListenerCondition(t *testing.T) {
 		if sync := must(l.node.GetSyncStatus(t.Context(), &cairnv1.GetSyncStatusRequest{})); sync.GetSynced() != c.synced || len(sync.GetPeers()) != 0 {
 			t.Errorf("%s: %v", c.name, sync)
 		}
+	}
+	// Whom it follows, and since when.
+	since := time.UnixMilli(1_767_225_605_250)
+	l.state.Store(&follow.Status{Upstream: "a:9090", Since: since})
+	sync := must(l.node.GetSyncStatus(t.Context(), &cairnv1.GetSyncStatusRequest{}))
+	if u := sync.GetUpstream(); u.GetAddress() != "a:9090" || u.GetSinceTime() != since.UnixMilli() {
+		t.Errorf("it follows %v", u)
+	}
+	l.state.Store(&follow.Status{Since: since})
+	if sync := must(l.node.GetSyncStatus(t.Context(), &cairnv1.GetSyncStatusRequest{})); sync.Upstream != nil {
+		t.Errorf("it follows %v", sync)
 	}
 	// The target is that of a certificate.
 	l.up.commit()

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"time"
+
+	"github.com/cairnchain/cairn/node/bucket"
 )
 
 // maxPendingLines is how many lines may wait for their writer; beyond it a line is dropped and counted.
@@ -105,29 +107,22 @@ var (
 	peerPace = pace{perSecond: 1, burst: 10}   // of what a peer can cause at will
 )
 
-// bucket is the token bucket of one kind of line. Not safe for concurrent use.
-type bucket struct {
-	pace       pace
-	tokens     float64
-	last       time.Time
+// lineKind lets lines of one kind through at their pace. Not safe for concurrent use.
+type lineKind struct {
+	room       bucket.Bucket
 	suppressed int // lines withheld since the last one that was written
 }
 
+func newLineKind(now time.Time, p pace) *lineKind {
+	return &lineKind{room: bucket.Full(now, p.perSecond, p.burst)}
+}
+
 // take reports whether a line may be written now, and how many were withheld before it.
-func (b *bucket) take(now time.Time) (suppressed int, ok bool) {
-	if b.last.IsZero() {
-		b.tokens = b.pace.burst
-	} else if passed := now.Sub(b.last); passed > 0 {
-		b.tokens = min(b.pace.burst, b.tokens+passed.Seconds()*b.pace.perSecond)
-	}
-	if b.last.IsZero() || now.After(b.last) {
-		b.last = now
-	}
-	if b.tokens < 1 {
-		b.suppressed++
+func (k *lineKind) take(now time.Time) (suppressed int, ok bool) {
+	if k.room.Take(now, 1) > 0 {
+		k.suppressed++
 		return 0, false
 	}
-	b.tokens--
-	suppressed, b.suppressed = b.suppressed, 0
+	suppressed, k.suppressed = k.suppressed, 0
 	return suppressed, true
 }

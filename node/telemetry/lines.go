@@ -37,8 +37,8 @@ type lines struct {
 	names   names
 	journal *journal
 
-	mu      sync.Mutex
-	buckets map[string]*bucket // by message: as many as there are messages in this package
+	mu    sync.Mutex
+	kinds map[string]*lineKind // by message: as many as there are messages in this package
 }
 
 func newLines(logger *slog.Logger) *lines {
@@ -46,7 +46,7 @@ func newLines(logger *slog.Logger) *lines {
 	if logger != nil {
 		out = logger.Handler()
 	}
-	return &lines{journal: newJournal(out), buckets: map[string]*bucket{}}
+	return &lines{journal: newJournal(out), kinds: map[string]*lineKind{}}
 }
 
 // line is what is said of one event. Its message is a constant.
@@ -81,12 +81,12 @@ func (l *lines) exportFailed(err error, spans int64) {
 func (l *lines) allow(at time.Time, message string, p pace) (int, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b := l.buckets[message]
-	if b == nil {
-		b = &bucket{pace: p}
-		l.buckets[message] = b
+	kind := l.kinds[message]
+	if kind == nil {
+		kind = newLineKind(at, p)
+		l.kinds[message] = kind
 	}
-	suppressed, ok := b.take(at)
+	suppressed, ok := kind.take(at)
 	if !ok {
 		l.journal.suppressed.Add(1)
 	}

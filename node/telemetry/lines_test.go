@@ -189,8 +189,8 @@ func TestLinesOfOneKindAreLimited(t *testing.T) {
 	}
 }
 
-func TestBucketAtItsBounds(t *testing.T) {
-	b := bucket{pace: pace{perSecond: 2, burst: 3}}
+func TestPaceAtItsBounds(t *testing.T) {
+	b := newLineKind(start, pace{perSecond: 2, burst: 3})
 	take := func(at time.Duration) string {
 		suppressed, ok := b.take(start.Add(at))
 		return fmt.Sprint(suppressed, ok)

@@ -130,7 +130,7 @@ func (x EvidenceKind_Value) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EvidenceKind_Value.Descriptor instead.
 func (EvidenceKind_Value) EnumDescriptor() ([]byte, []int) {
-	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{18, 0}
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{19, 0}
 }
 
 // The request of `GetChain`.
@@ -724,7 +724,9 @@ type SyncStatus struct {
 	// How long it will take yet, at that rate. Absent when synced, or when the rate is not known.
 	Eta *durationpb.Duration `protobuf:"bytes,6,opt,name=eta,proto3" json:"eta,omitempty"`
 	// The ids of the validators it fetches from at present: lower-case hex.
-	Peers         []string `protobuf:"bytes,7,rep,name=peers,proto3" json:"peers,omitempty"`
+	Peers []string `protobuf:"bytes,7,rep,name=peers,proto3" json:"peers,omitempty"`
+	// Whom a listener follows at present. Absent of a validator, and while it follows nobody.
+	Upstream      *FollowedUpstream `protobuf:"bytes,8,opt,name=upstream,proto3" json:"upstream,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -808,6 +810,68 @@ func (x *SyncStatus) GetPeers() []string {
 	return nil
 }
 
+func (x *SyncStatus) GetUpstream() *FollowedUpstream {
+	if x != nil {
+		return x.Upstream
+	}
+	return nil
+}
+
+// The node whose commits a listener follows, one of its upstreams.
+type FollowedUpstream struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its address, as the listener's configuration names it.
+	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// Since when it is followed without a break, in Unix milliseconds of the listener's clock.
+	SinceTime     int64 `protobuf:"varint,2,opt,name=since_time,json=sinceTime,proto3" json:"since_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowedUpstream) Reset() {
+	*x = FollowedUpstream{}
+	mi := &file_cairn_v1_node_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowedUpstream) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowedUpstream) ProtoMessage() {}
+
+func (x *FollowedUpstream) ProtoReflect() protoreflect.Message {
+	mi := &file_cairn_v1_node_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowedUpstream.ProtoReflect.Descriptor instead.
+func (*FollowedUpstream) Descriptor() ([]byte, []int) {
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *FollowedUpstream) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *FollowedUpstream) GetSinceTime() int64 {
+	if x != nil {
+		return x.SinceTime
+	}
+	return 0
+}
+
 // The request of `GetMempoolStatus`.
 type GetMempoolStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -817,7 +881,7 @@ type GetMempoolStatusRequest struct {
 
 func (x *GetMempoolStatusRequest) Reset() {
 	*x = GetMempoolStatusRequest{}
-	mi := &file_cairn_v1_node_service_proto_msgTypes[8]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -829,7 +893,7 @@ func (x *GetMempoolStatusRequest) String() string {
 func (*GetMempoolStatusRequest) ProtoMessage() {}
 
 func (x *GetMempoolStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cairn_v1_node_service_proto_msgTypes[8]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -842,7 +906,7 @@ func (x *GetMempoolStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMempoolStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetMempoolStatusRequest) Descriptor() ([]byte, []int) {
-	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{8}
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{9}
 }
 
 // How full a mempool is. It is of this node and this moment. That of a listener is empty, for it hands submissions on.
@@ -876,7 +940,7 @@ type MempoolStatus struct {
 
 func (x *MempoolStatus) Reset() {
 	*x = MempoolStatus{}
-	mi := &file_cairn_v1_node_service_proto_msgTypes[9]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -888,7 +952,7 @@ func (x *MempoolStatus) String() string {
 func (*MempoolStatus) ProtoMessage() {}
 
 func (x *MempoolStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_cairn_v1_node_service_proto_msgTypes[9]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -901,7 +965,7 @@ func (x *MempoolStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MempoolStatus.ProtoReflect.Descriptor instead.
 func (*MempoolStatus) Descriptor() ([]byte, []int) {
-	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{9}
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *MempoolStatus) GetTransactions() uint32 {
@@ -991,7 +1055,7 @@ type MempoolLimits struct {
 
 func (x *MempoolLimits) Reset() {
 	*x = MempoolLimits{}
-	mi := &file_cairn_v1_node_service_proto_msgTypes[10]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1003,7 +1067,7 @@ func (x *MempoolLimits) String() string {
 func (*MempoolLimits) ProtoMessage() {}
 
 func (x *MempoolLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_cairn_v1_node_service_proto_msgTypes[10]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1016,7 +1080,7 @@ func (x *MempoolLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MempoolLimits.ProtoReflect.Descriptor instead.
 func (*MempoolLimits) Descriptor() ([]byte, []int) {
-	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{10}
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *MempoolLimits) GetTransactions() uint32 {
@@ -1060,7 +1124,7 @@ type RefusalCount struct {
 
 func (x *RefusalCount) Reset() {
 	*x = RefusalCount{}
-	mi := &file_cairn_v1_node_service_proto_msgTypes[11]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1072,7 +1136,7 @@ func (x *RefusalCount) String() string {
 func (*RefusalCount) ProtoMessage() {}
 
 func (x *RefusalCount) ProtoReflect() protoreflect.Message {
-	mi := &file_cairn_v1_node_service_proto_msgTypes[11]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1085,7 +1149,7 @@ func (x *RefusalCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefusalCount.ProtoReflect.Descriptor instead.
 func (*RefusalCount) Descriptor() ([]byte, []int) {
-	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{11}
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RefusalCount) GetReason() ErrorReason_Value {
@@ -1121,7 +1185,7 @@ type MempoolSharing struct {
 
 func (x *MempoolSharing) Reset() {
 	*x = MempoolSharing{}
-	mi := &file_cairn_v1_node_service_proto_msgTypes[12]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1133,7 +1197,7 @@ func (x *MempoolSharing) String() string {
 func (*MempoolSharing) ProtoMessage() {}
 
 func (x *MempoolSharing) ProtoReflect() protoreflect.Message {
-	mi := &file_cairn_v1_node_service_proto_msgTypes[12]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1146,7 +1210,7 @@ func (x *MempoolSharing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MempoolSharing.ProtoReflect.Descriptor instead.
 func (*MempoolSharing) Descriptor() ([]byte, []int) {
-	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{12}
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *MempoolSharing) GetValidatorId() string {
@@ -1200,7 +1264,7 @@ type GetValidatorSetRequest struct {
 
 func (x *GetValidatorSetRequest) Reset() {
 	*x = GetValidatorSetRequest{}
-	mi := &file_cairn_v1_node_service_proto_msgTypes[13]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1212,7 +1276,7 @@ func (x *GetValidatorSetRequest) String() string {
 func (*GetValidatorSetRequest) ProtoMessage() {}
 
 func (x *GetValidatorSetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cairn_v1_node_service_proto_msgTypes[13]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1225,7 +1289,7 @@ func (x *GetValidatorSetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetValidatorSetRequest.ProtoReflect.Descriptor instead.
 func (*GetValidatorSetRequest) Descriptor() ([]byte, []int) {
-	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{13}
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetValidatorSetRequest) GetHeight() uint64 {
@@ -1268,7 +1332,7 @@ type ValidatorSet struct {
 
 func (x *ValidatorSet) Reset() {
 	*x = ValidatorSet{}
-	mi := &file_cairn_v1_node_service_proto_msgTypes[14]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1280,7 +1344,7 @@ func (x *ValidatorSet) String() string {
 func (*ValidatorSet) ProtoMessage() {}
 
 func (x *ValidatorSet) ProtoReflect() protoreflect.Message {
-	mi := &file_cairn_v1_node_service_proto_msgTypes[14]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1293,7 +1357,7 @@ func (x *ValidatorSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValidatorSet.ProtoReflect.Descriptor instead.
 func (*ValidatorSet) Descriptor() ([]byte, []int) {
-	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{14}
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ValidatorSet) GetEpoch() uint64 {
@@ -1348,7 +1412,7 @@ type Validator struct {
 
 func (x *Validator) Reset() {
 	*x = Validator{}
-	mi := &file_cairn_v1_node_service_proto_msgTypes[15]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1360,7 +1424,7 @@ func (x *Validator) String() string {
 func (*Validator) ProtoMessage() {}
 
 func (x *Validator) ProtoReflect() protoreflect.Message {
-	mi := &file_cairn_v1_node_service_proto_msgTypes[15]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1373,7 +1437,7 @@ func (x *Validator) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Validator.ProtoReflect.Descriptor instead.
 func (*Validator) Descriptor() ([]byte, []int) {
-	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{15}
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Validator) GetId() string {
@@ -1417,7 +1481,7 @@ type ListEvidenceRequest struct {
 
 func (x *ListEvidenceRequest) Reset() {
 	*x = ListEvidenceRequest{}
-	mi := &file_cairn_v1_node_service_proto_msgTypes[16]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1429,7 +1493,7 @@ func (x *ListEvidenceRequest) String() string {
 func (*ListEvidenceRequest) ProtoMessage() {}
 
 func (x *ListEvidenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cairn_v1_node_service_proto_msgTypes[16]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1442,7 +1506,7 @@ func (x *ListEvidenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEvidenceRequest.ProtoReflect.Descriptor instead.
 func (*ListEvidenceRequest) Descriptor() ([]byte, []int) {
-	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{16}
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListEvidenceRequest) GetPageSize() int32 {
@@ -1472,7 +1536,7 @@ type ListEvidenceResponse struct {
 
 func (x *ListEvidenceResponse) Reset() {
 	*x = ListEvidenceResponse{}
-	mi := &file_cairn_v1_node_service_proto_msgTypes[17]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1484,7 +1548,7 @@ func (x *ListEvidenceResponse) String() string {
 func (*ListEvidenceResponse) ProtoMessage() {}
 
 func (x *ListEvidenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cairn_v1_node_service_proto_msgTypes[17]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1497,7 +1561,7 @@ func (x *ListEvidenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEvidenceResponse.ProtoReflect.Descriptor instead.
 func (*ListEvidenceResponse) Descriptor() ([]byte, []int) {
-	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{17}
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListEvidenceResponse) GetEvidence() []*Evidence {
@@ -1523,7 +1587,7 @@ type EvidenceKind struct {
 
 func (x *EvidenceKind) Reset() {
 	*x = EvidenceKind{}
-	mi := &file_cairn_v1_node_service_proto_msgTypes[18]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1535,7 +1599,7 @@ func (x *EvidenceKind) String() string {
 func (*EvidenceKind) ProtoMessage() {}
 
 func (x *EvidenceKind) ProtoReflect() protoreflect.Message {
-	mi := &file_cairn_v1_node_service_proto_msgTypes[18]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1548,7 +1612,7 @@ func (x *EvidenceKind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvidenceKind.ProtoReflect.Descriptor instead.
 func (*EvidenceKind) Descriptor() ([]byte, []int) {
-	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{18}
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{19}
 }
 
 // Proof that a validator signed two different messages of one kind in one round. Whoever has the chain's genesis and the
@@ -1578,7 +1642,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_cairn_v1_node_service_proto_msgTypes[19]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1590,7 +1654,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_cairn_v1_node_service_proto_msgTypes[19]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1603,7 +1667,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{19}
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Evidence) GetId() string {
@@ -1680,7 +1744,7 @@ type SignedContent struct {
 
 func (x *SignedContent) Reset() {
 	*x = SignedContent{}
-	mi := &file_cairn_v1_node_service_proto_msgTypes[20]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1692,7 +1756,7 @@ func (x *SignedContent) String() string {
 func (*SignedContent) ProtoMessage() {}
 
 func (x *SignedContent) ProtoReflect() protoreflect.Message {
-	mi := &file_cairn_v1_node_service_proto_msgTypes[20]
+	mi := &file_cairn_v1_node_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1705,7 +1769,7 @@ func (x *SignedContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedContent.ProtoReflect.Descriptor instead.
 func (*SignedContent) Descriptor() ([]byte, []int) {
-	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{20}
+	return file_cairn_v1_node_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SignedContent) GetHash() string {
@@ -1784,7 +1848,7 @@ const file_cairn_v1_node_service_proto_rawDesc = "" +
 	"\areasons\x18\x0e \x03(\tR\areasons\x12%\n" +
 	"\x0emissing_voters\x18\x0f \x03(\tR\rmissingVoters\x12(\n" +
 	"\x10last_commit_time\x18\x10 \x01(\x03R\x0elastCommitTime\"\x16\n" +
-	"\x14GetSyncStatusRequest\"\x82\x02\n" +
+	"\x14GetSyncStatusRequest\"\xba\x02\n" +
 	"\n" +
 	"SyncStatus\x12\x16\n" +
 	"\x06synced\x18\x01 \x01(\bR\x06synced\x12%\n" +
@@ -1793,7 +1857,12 @@ const file_cairn_v1_node_service_proto_rawDesc = "" +
 	"\ftarget_round\x18\x04 \x01(\x04R\vtargetRound\x12*\n" +
 	"\x11blocks_per_second\x18\x05 \x01(\x01R\x0fblocksPerSecond\x12+\n" +
 	"\x03eta\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x03eta\x12\x14\n" +
-	"\x05peers\x18\a \x03(\tR\x05peers\"\x19\n" +
+	"\x05peers\x18\a \x03(\tR\x05peers\x126\n" +
+	"\bupstream\x18\b \x01(\v2\x1a.cairn.v1.FollowedUpstreamR\bupstream\"K\n" +
+	"\x10FollowedUpstream\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x1d\n" +
+	"\n" +
+	"since_time\x18\x02 \x01(\x03R\tsinceTime\"\x19\n" +
 	"\x17GetMempoolStatusRequest\"\x90\x03\n" +
 	"\rMempoolStatus\x12\"\n" +
 	"\ftransactions\x18\x01 \x01(\rR\ftransactions\x12\x14\n" +
@@ -1894,7 +1963,7 @@ func file_cairn_v1_node_service_proto_rawDescGZIP() []byte {
 }
 
 var file_cairn_v1_node_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_cairn_v1_node_service_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_cairn_v1_node_service_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_cairn_v1_node_service_proto_goTypes = []any{
 	(NodeRole_Value)(0),             // 0: cairn.v1.NodeRole.Value
 	(EvidenceKind_Value)(0),         // 1: cairn.v1.EvidenceKind.Value
@@ -1906,55 +1975,57 @@ var file_cairn_v1_node_service_proto_goTypes = []any{
 	(*NodeStatus)(nil),              // 7: cairn.v1.NodeStatus
 	(*GetSyncStatusRequest)(nil),    // 8: cairn.v1.GetSyncStatusRequest
 	(*SyncStatus)(nil),              // 9: cairn.v1.SyncStatus
-	(*GetMempoolStatusRequest)(nil), // 10: cairn.v1.GetMempoolStatusRequest
-	(*MempoolStatus)(nil),           // 11: cairn.v1.MempoolStatus
-	(*MempoolLimits)(nil),           // 12: cairn.v1.MempoolLimits
-	(*RefusalCount)(nil),            // 13: cairn.v1.RefusalCount
-	(*MempoolSharing)(nil),          // 14: cairn.v1.MempoolSharing
-	(*GetValidatorSetRequest)(nil),  // 15: cairn.v1.GetValidatorSetRequest
-	(*ValidatorSet)(nil),            // 16: cairn.v1.ValidatorSet
-	(*Validator)(nil),               // 17: cairn.v1.Validator
-	(*ListEvidenceRequest)(nil),     // 18: cairn.v1.ListEvidenceRequest
-	(*ListEvidenceResponse)(nil),    // 19: cairn.v1.ListEvidenceResponse
-	(*EvidenceKind)(nil),            // 20: cairn.v1.EvidenceKind
-	(*Evidence)(nil),                // 21: cairn.v1.Evidence
-	(*SignedContent)(nil),           // 22: cairn.v1.SignedContent
-	(*durationpb.Duration)(nil),     // 23: google.protobuf.Duration
-	(ErrorReason_Value)(0),          // 24: cairn.v1.ErrorReason.Value
+	(*FollowedUpstream)(nil),        // 10: cairn.v1.FollowedUpstream
+	(*GetMempoolStatusRequest)(nil), // 11: cairn.v1.GetMempoolStatusRequest
+	(*MempoolStatus)(nil),           // 12: cairn.v1.MempoolStatus
+	(*MempoolLimits)(nil),           // 13: cairn.v1.MempoolLimits
+	(*RefusalCount)(nil),            // 14: cairn.v1.RefusalCount
+	(*MempoolSharing)(nil),          // 15: cairn.v1.MempoolSharing
+	(*GetValidatorSetRequest)(nil),  // 16: cairn.v1.GetValidatorSetRequest
+	(*ValidatorSet)(nil),            // 17: cairn.v1.ValidatorSet
+	(*Validator)(nil),               // 18: cairn.v1.Validator
+	(*ListEvidenceRequest)(nil),     // 19: cairn.v1.ListEvidenceRequest
+	(*ListEvidenceResponse)(nil),    // 20: cairn.v1.ListEvidenceResponse
+	(*EvidenceKind)(nil),            // 21: cairn.v1.EvidenceKind
+	(*Evidence)(nil),                // 22: cairn.v1.Evidence
+	(*SignedContent)(nil),           // 23: cairn.v1.SignedContent
+	(*durationpb.Duration)(nil),     // 24: google.protobuf.Duration
+	(ErrorReason_Value)(0),          // 25: cairn.v1.ErrorReason.Value
 }
 var file_cairn_v1_node_service_proto_depIdxs = []int32{
 	4,  // 0: cairn.v1.Chain.limits:type_name -> cairn.v1.Limits
-	23, // 1: cairn.v1.Limits.max_wait:type_name -> google.protobuf.Duration
+	24, // 1: cairn.v1.Limits.max_wait:type_name -> google.protobuf.Duration
 	0,  // 2: cairn.v1.NodeStatus.role:type_name -> cairn.v1.NodeRole.Value
-	23, // 3: cairn.v1.SyncStatus.eta:type_name -> google.protobuf.Duration
-	12, // 4: cairn.v1.MempoolStatus.limits:type_name -> cairn.v1.MempoolLimits
-	23, // 5: cairn.v1.MempoolStatus.oldest_age:type_name -> google.protobuf.Duration
-	13, // 6: cairn.v1.MempoolStatus.refusals:type_name -> cairn.v1.RefusalCount
-	14, // 7: cairn.v1.MempoolStatus.sharing:type_name -> cairn.v1.MempoolSharing
-	23, // 8: cairn.v1.MempoolLimits.time_to_live:type_name -> google.protobuf.Duration
-	24, // 9: cairn.v1.RefusalCount.reason:type_name -> cairn.v1.ErrorReason.Value
-	17, // 10: cairn.v1.ValidatorSet.validators:type_name -> cairn.v1.Validator
-	21, // 11: cairn.v1.ListEvidenceResponse.evidence:type_name -> cairn.v1.Evidence
-	1,  // 12: cairn.v1.Evidence.kind:type_name -> cairn.v1.EvidenceKind.Value
-	22, // 13: cairn.v1.Evidence.first:type_name -> cairn.v1.SignedContent
-	22, // 14: cairn.v1.Evidence.second:type_name -> cairn.v1.SignedContent
-	2,  // 15: cairn.v1.NodeService.GetChain:input_type -> cairn.v1.GetChainRequest
-	6,  // 16: cairn.v1.NodeService.GetStatus:input_type -> cairn.v1.GetStatusRequest
-	8,  // 17: cairn.v1.NodeService.GetSyncStatus:input_type -> cairn.v1.GetSyncStatusRequest
-	10, // 18: cairn.v1.NodeService.GetMempoolStatus:input_type -> cairn.v1.GetMempoolStatusRequest
-	15, // 19: cairn.v1.NodeService.GetValidatorSet:input_type -> cairn.v1.GetValidatorSetRequest
-	18, // 20: cairn.v1.NodeService.ListEvidence:input_type -> cairn.v1.ListEvidenceRequest
-	3,  // 21: cairn.v1.NodeService.GetChain:output_type -> cairn.v1.Chain
-	7,  // 22: cairn.v1.NodeService.GetStatus:output_type -> cairn.v1.NodeStatus
-	9,  // 23: cairn.v1.NodeService.GetSyncStatus:output_type -> cairn.v1.SyncStatus
-	11, // 24: cairn.v1.NodeService.GetMempoolStatus:output_type -> cairn.v1.MempoolStatus
-	16, // 25: cairn.v1.NodeService.GetValidatorSet:output_type -> cairn.v1.ValidatorSet
-	19, // 26: cairn.v1.NodeService.ListEvidence:output_type -> cairn.v1.ListEvidenceResponse
-	21, // [21:27] is the sub-list for method output_type
-	15, // [15:21] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	24, // 3: cairn.v1.SyncStatus.eta:type_name -> google.protobuf.Duration
+	10, // 4: cairn.v1.SyncStatus.upstream:type_name -> cairn.v1.FollowedUpstream
+	13, // 5: cairn.v1.MempoolStatus.limits:type_name -> cairn.v1.MempoolLimits
+	24, // 6: cairn.v1.MempoolStatus.oldest_age:type_name -> google.protobuf.Duration
+	14, // 7: cairn.v1.MempoolStatus.refusals:type_name -> cairn.v1.RefusalCount
+	15, // 8: cairn.v1.MempoolStatus.sharing:type_name -> cairn.v1.MempoolSharing
+	24, // 9: cairn.v1.MempoolLimits.time_to_live:type_name -> google.protobuf.Duration
+	25, // 10: cairn.v1.RefusalCount.reason:type_name -> cairn.v1.ErrorReason.Value
+	18, // 11: cairn.v1.ValidatorSet.validators:type_name -> cairn.v1.Validator
+	22, // 12: cairn.v1.ListEvidenceResponse.evidence:type_name -> cairn.v1.Evidence
+	1,  // 13: cairn.v1.Evidence.kind:type_name -> cairn.v1.EvidenceKind.Value
+	23, // 14: cairn.v1.Evidence.first:type_name -> cairn.v1.SignedContent
+	23, // 15: cairn.v1.Evidence.second:type_name -> cairn.v1.SignedContent
+	2,  // 16: cairn.v1.NodeService.GetChain:input_type -> cairn.v1.GetChainRequest
+	6,  // 17: cairn.v1.NodeService.GetStatus:input_type -> cairn.v1.GetStatusRequest
+	8,  // 18: cairn.v1.NodeService.GetSyncStatus:input_type -> cairn.v1.GetSyncStatusRequest
+	11, // 19: cairn.v1.NodeService.GetMempoolStatus:input_type -> cairn.v1.GetMempoolStatusRequest
+	16, // 20: cairn.v1.NodeService.GetValidatorSet:input_type -> cairn.v1.GetValidatorSetRequest
+	19, // 21: cairn.v1.NodeService.ListEvidence:input_type -> cairn.v1.ListEvidenceRequest
+	3,  // 22: cairn.v1.NodeService.GetChain:output_type -> cairn.v1.Chain
+	7,  // 23: cairn.v1.NodeService.GetStatus:output_type -> cairn.v1.NodeStatus
+	9,  // 24: cairn.v1.NodeService.GetSyncStatus:output_type -> cairn.v1.SyncStatus
+	12, // 25: cairn.v1.NodeService.GetMempoolStatus:output_type -> cairn.v1.MempoolStatus
+	17, // 26: cairn.v1.NodeService.GetValidatorSet:output_type -> cairn.v1.ValidatorSet
+	20, // 27: cairn.v1.NodeService.ListEvidence:output_type -> cairn.v1.ListEvidenceResponse
+	22, // [22:28] is the sub-list for method output_type
+	16, // [16:22] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_cairn_v1_node_service_proto_init() }
@@ -1963,14 +2034,14 @@ func file_cairn_v1_node_service_proto_init() {
 		return
 	}
 	file_cairn_v1_errors_proto_init()
-	file_cairn_v1_node_service_proto_msgTypes[13].OneofWrappers = []any{}
+	file_cairn_v1_node_service_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cairn_v1_node_service_proto_rawDesc), len(file_cairn_v1_node_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
