@@ -116,6 +116,8 @@ func exitOf(err error) exit {
 		return exitOK
 	case errors.As(err, &usage), errors.Is(err, keys.ErrName), isUnknownCommand(err):
 		return exitUsage
+	case errors.Is(err, node.ErrNotEmpty):
+		return exit{exitUsage.Code, exitUsage.Meaning, ""} // the error says what to do
 	case errors.As(err, &outcome):
 		return outcome.exit
 	case errors.As(err, &call):
