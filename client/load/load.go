@@ -180,7 +180,7 @@ func (c Config) checkLoop() error {
 // checkRest checks how long and between whom.
 func (c Config) checkRest() error {
 	switch {
-	case c.Duration < 0 || c.Warmup < 0 || c.Drain < 0 || c.Patience < 0:
+	case min(c.Duration, c.Warmup, c.Drain, c.Patience) < 0:
 		return fmt.Errorf("%w: duration, warmup, drain, patience: negative", ErrConfig)
 	case c.Duration == 0 && c.Count == 0:
 		return fmt.Errorf("%w: duration: must be above 0 where no count ends the run", ErrConfig)
