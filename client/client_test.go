@@ -123,7 +123,7 @@ func TestEndpoints(t *testing.T) {
 
 func TestEndpointError(t *testing.T) {
 	for text, why := range map[string]string{
-		`"127.0.0.1:8080"`: "quotation marks", `http://'x':1`: "quotation marks", "x": "host:port", "x:99999": "port", "a b:1": "host name",
+		`"127.0.0.1:8080"`: "quotation marks", `http://'x':1`: "quotation marks", "x": "no port", "x:99999": "port", "a b:1": "host name",
 	} {
 		var e *EndpointError
 		if err := CheckEndpoint(text); !errors.As(err, &e) || e.Endpoint != text || !strings.Contains(e.Why, why) || !strings.Contains(err.Error(), why) {

@@ -37,7 +37,7 @@ func parseEndpoint(endpoint string) (target string, secure bool, err error) {
 	case strings.ContainsAny(endpoint, "\"'`"):
 		why = "it has quotation marks, which the shell or the settings file should have taken off"
 	case err != nil || host == "" || port == "":
-		why = "it is not host:port"
+		why = "it has no host or no port"
 	case !isHost(host):
 		why = "its host is neither an IP address nor a host name"
 	case !isPort(port):

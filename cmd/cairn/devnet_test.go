@@ -261,7 +261,7 @@ func TestTestnetAndStart(t *testing.T) {
 	if code := run(t.Context(), other, &bytes.Buffer{}, &errOut); code != exitUsage.Code || !strings.Contains(errOut.String(), "round_robin") {
 		t.Errorf("unknown election: exit %d: %s", code, errOut.String())
 	}
-	if code := run(t.Context(), []string{"testnet", "--output", dir}, &bytes.Buffer{}, &bytes.Buffer{}); code != exitFailure.Code {
+	if code := run(t.Context(), []string{"testnet", "--output", dir}, &bytes.Buffer{}, &bytes.Buffer{}); code != exitUsage.Code {
 		t.Errorf("over another: exit %d", code)
 	}
 	for range 2 {

@@ -42,7 +42,6 @@ type catcher struct {
 	chain    []*consensus.Block
 	executes []core.Event // held back
 	work     []core.Event
-	lost     int // fetches that were not answered
 	commits  int
 	tree     int // the largest
 }
