@@ -70,10 +70,11 @@ func dialed(t *testing.T, address string, stop func()) *client.Client {
 // TestSilentNode: one of two nodes answers nothing. Within the patience what was submitted there goes to the other one, at
 // once all of it, and no more comes there for a while: the closed loop does not stand still.
 func TestSilentNode(t *testing.T) {
-	const patience = 250 * time.Millisecond
+	const patience = time.Second // longer than the node that lives needs under the race detector
 	for _, via := range []load.Via{load.GRPC, load.Batch, load.Stream} {
 		for _, kind := range []string{"mute", "deaf"} {
 			t.Run(string(via)+" "+kind, func(t *testing.T) {
+				t.Parallel()
 				fake := &fakeNode{commit: once}
 				clients := []*client.Client{fake.start(t)}
 				if kind == "mute" {
@@ -100,7 +101,7 @@ func TestSilentNode(t *testing.T) {
 				if unanswered == 0 || unanswered > 1000 {
 					t.Errorf("%d were not answered: %v", unanswered, report.Unanswered)
 				}
-				if took > 20*patience {
+				if took > 15*patience {
 					t.Errorf("it took %v", took)
 				}
 				t.Logf("%v, %d not answered", took, unanswered)
