@@ -9,9 +9,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"net"
-	"net/netip"
-	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -46,12 +43,6 @@ func Dial(endpoint string, opts ...grpc.DialOption) (*Client, error) {
 		return nil, err
 	}
 	return New(conn), nil
-}
-
-// CheckEndpoint says what is wrong with an endpoint of Dial, nil: nothing.
-func CheckEndpoint(endpoint string) error {
-	_, _, err := parseEndpoint(endpoint)
-	return err
 }
 
 // Connect makes the connection of Dial alone, for whoever speaks the API by itself. It belongs to the caller, who closes
@@ -90,24 +81,6 @@ func New(conn *grpc.ClientConn) *Client {
 
 // Close ends all calls.
 func (c *Client) Close() error { return c.conn.Close() }
-
-func parseEndpoint(endpoint string) (target string, secure bool, err error) {
-	target, http := strings.CutPrefix(endpoint, "http://")
-	if !http {
-		target, secure = strings.CutPrefix(endpoint, "https://")
-	}
-	target = strings.TrimSuffix(target, "/")
-	host, port, err := net.SplitHostPort(target)
-	if err != nil || host == "" || port == "" || strings.ContainsAny(target, "/ ") {
-		return "", false, fmt.Errorf("endpoint %q: want host:port, http://host:port or https://host:port", endpoint)
-	}
-	return target, secure || (!http && !isLoopback(host)), nil
-}
-
-func isLoopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || (err == nil && ip.IsLoopback())
-}
 
 // Account reads an account by its address.
 func (c *Client) Account(ctx context.Context, address string) (*cairnv1.Account, error) {

@@ -101,6 +101,9 @@ func TestEndpoints(t *testing.T) {
 		"http://node.example:9090": "node.example:9090 plain", "node.example:9090": "node.example:9090 TLS",
 		"https://127.0.0.1:1/": "127.0.0.1:1 TLS", "10.0.0.1:1": "10.0.0.1:1 TLS", "https://x:1": "x:1 TLS",
 		"": "", "x": "", "http://x": "", ":1": "", "ftp://x:1": "", "http://x:1/path": "", "x:": "",
+		`"127.0.0.1:8080"`: "", `'127.0.0.1:8080'`: "", `"127.0.0.1":8080`: "", `http://"localhost:1"`: "", "`x:1`": "",
+		"127.0.0.1:x": "", "x:0": "", "x:65536": "", "x:65535": "x:65535 TLS", "x:+1": "", "a..b:1": "", "-:1": "", "x.:1": "x.:1 TLS",
+		"a_b-c.d:1": "a_b-c.d:1 TLS", "é.example:1": "",
 	} {
 		target, secure, err := parseEndpoint(text)
 		got := target + map[bool]string{true: " TLS", false: " plain"}[secure]
@@ -114,6 +117,20 @@ func TestEndpoints(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		} else if err == nil {
 			_ = c.Close()
+		}
+	}
+}
+
+func TestEndpointError(t *testing.T) {
+	for text, why := range map[string]string{
+		`"127.0.0.1:8080"`: "quotation marks", `http://'x':1`: "quotation marks", "x": "no port", "x:99999": "port", "a b:1": "host name",
+	} {
+		var e *EndpointError
+		if err := CheckEndpoint(text); !errors.As(err, &e) || e.Endpoint != text || !strings.Contains(e.Why, why) || !strings.Contains(err.Error(), why) {
+			t.Errorf("%s: %v, want %q", text, err, why)
+		}
+		if _, err := Dial(text); !errors.As(err, &e) {
+			t.Errorf("%s: Dial says %v", text, err)
 		}
 	}
 }

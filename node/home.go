@@ -17,6 +17,10 @@ import (
 // Home is the folder of one node. InitHome makes one; everything a node keeps lies below it.
 type Home string
 
+// ErrNotEmpty says that a folder in which a home or a network should be made holds something already; what wraps it says what
+// to do.
+var ErrNotEmpty = errors.New("the folder is not empty")
+
 // ErrNoHome says that a folder is not what it is taken for; what wraps it says how to make one.
 var ErrNoHome = errors.New("no such home")
 
@@ -112,7 +116,7 @@ type HomeOptions struct {
 	Listener   bool // the key is of no validator: the home gets no safety record, for nothing is signed
 }
 
-// InitHome makes the home of a validator in dir, which must not exist or be empty: settings, genesis, key, and with the
+// InitHome makes the home of a validator in dir, which must not exist or be empty (else ErrNotEmpty): settings, genesis, key, and with the
 // key the safety record (it is never made later, for a key without its record may have signed already). Of a listener it
 // makes the same but for that record.
 func InitHome(dir string, opts HomeOptions) (Home, error) {
@@ -172,8 +176,7 @@ func makeEmptyDir(dir string) error {
 		return err
 	}
 	if len(entries) != 0 {
-		return fmt.Errorf("%s is not empty: %w; name a new folder, or remove this one if nothing in it is needed", dir,
-			fs.ErrExist)
+		return fmt.Errorf("%w: %s; name a new folder, or remove this one if nothing in it is needed", ErrNotEmpty, dir)
 	}
 	return newfile.SyncFolder(filepath.Dir(dir))
 }

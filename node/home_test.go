@@ -242,7 +242,7 @@ func TestWriteTestnetRefuses(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "precious"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := WriteTestnet(dir, devnetOptions()); !errors.Is(err, fs.ErrExist) {
+	if _, err := WriteTestnet(dir, devnetOptions()); !errors.Is(err, ErrNotEmpty) {
 		t.Error(err)
 	}
 }
@@ -262,7 +262,7 @@ func TestInterruptedCreation(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, networkFile)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenOrWriteNetwork(dir, devnetOptions()); !errors.Is(err, fs.ErrExist) {
+	if _, err := OpenOrWriteNetwork(dir, devnetOptions()); !errors.Is(err, ErrNotEmpty) {
 		t.Errorf("over homes with keys: %v", err)
 	}
 }

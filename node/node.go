@@ -104,8 +104,8 @@ type Endpoints struct {
 	Peer    string // host:port; empty for a listener
 }
 
-// New builds a node, all or nothing: settings and files are checked, the folder is locked, the listeners are bound,
-// storage is opened and the state before the last stop is recovered. Nothing runs yet; whoever does not Run it must
+// New builds a node, all or nothing: settings and files are checked, the folder is locked, storage
+// is opened, the listeners are bound and the state before the last stop is recovered. Nothing runs yet; whoever does not Run it must
 // Close it.
 //
 // Errors that an operator can act on: *PortBusyError, ErrGenesis, keys.Err…, storage.ErrLocked, storage.ErrSafety…,
@@ -120,7 +120,8 @@ func New(opts Options) (*Node, error) {
 		n.log = slog.Default()
 	}
 	for _, step := range []func() error{
-		n.openFolder, n.countFiles, n.listen, n.openStorage, n.checkCrashes, n.openTelemetry, n.openDisk, n.openChain, n.openServices,
+		// Why it must not sign or run at all is told before what is only in its way: a busy port.
+		n.openFolder, n.countFiles, n.openStorage, n.checkCrashes, n.listen, n.openTelemetry, n.openDisk, n.openChain, n.openServices,
 	} {
 		if err := step(); err != nil {
 			if n.store != nil {

@@ -10,7 +10,8 @@ import (
 // written after the blocks and certificates that its signatures rest on (P20), so it is a witness outside of the
 // database: a journal that lost its tail, a backup, or an empty database in the place of another one show themselves.
 // What is lost comes back from peers; what was signed is not signed again, whatever is lost, for that rests on the record
-// alone. Ask before Recover, which may remove blocks of dead branches. Safe for concurrent use.
+// alone. Recover keeps the blocks that the record names, on dead branches too, where a validator may have signed before it
+// learned of the commit. Ask before Recover. Safe for concurrent use.
 func (s *Store) Lost(signed safety.State) string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

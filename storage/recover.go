@@ -17,9 +17,11 @@ type Recovery struct {
 	Uncommitted []*consensus.Block  // those that descend from the tip, parents first
 }
 
-// Recover returns what a restart begins from, and removes the uncommitted blocks that do not descend from the tip.
+// Recover returns what a restart begins from, and removes the uncommitted blocks that do not descend from the tip. Those of
+// them that are to keep are not returned either but stay stored, until a commit passes their rounds or a later Recover does
+// not name them: what the safety record names is kept, so that Lost does not miss what was removed on purpose.
 // Errors: ErrCorrupt, ErrFailed, ErrClosed, or the device's.
-func (s *Store) Recover() (Recovery, error) {
+func (s *Store) Recover(keep ...consensus.Hash) (Recovery, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	record, err := s.Block(s.tip.Height)
@@ -38,6 +40,9 @@ func (s *Store) Recover() (Recovery, error) {
 		if linked[b.Parent] {
 			linked[id] = true
 			return false
+		}
+		if slices.Contains(keep, id) {
+			return true
 		}
 		stray = append(stray, id)
 		prune.Delete(hashKey(prefixPending, id))

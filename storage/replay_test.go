@@ -287,3 +287,44 @@ func TestLost(t *testing.T) {
 		})
 	}
 }
+
+// TestDeadBranchIsNotLost: what was signed on a branch that was decided against, in a round above the tip, is not called lost
+// after however many restarts: a validator may vote there before it learns of the commit. It goes with the commit that passes
+// its round, or when something newer was signed.
+func TestDeadBranchIsNotLost(t *testing.T) {
+	w := newWorld(t)
+	links := w.chain(9)
+	dead := w.child(links[1], 5, "voted for, and then round 4 was committed")
+	own := w.child(links[1], 6, "proposed")
+	other := w.child(links[1], 7, "neither")
+	signed := safety.State{
+		Epoch: 1, LastVoted: 5, LastVote: &consensus.Vote{Data: dead.qc.Data}, LastProposed: 6, LastProposal: own.info.ID,
+	}
+	s, kv := w.openMemory()
+	for _, b := range []*link{dead, own, other} {
+		save(t, s, b.block)
+	}
+	w.commitAll(s, links[:6]) // up to height 4
+	stored := bodies(t, kv)
+	for restart := range 3 {
+		again := w.open(kv)
+		if got := again.Lost(signed); got != "" {
+			t.Fatalf("restart %d: lost %s", restart, got)
+		}
+		rec, err := again.Recover(signed.LastVote.Data.Block.ID, signed.LastProposal)
+		if err != nil || len(rec.Uncommitted) != 1 || rec.Uncommitted[0].ID() != links[5].info.ID {
+			t.Fatalf("recovered %v, %v", rec.Uncommitted, err)
+		}
+		if left := bodies(t, kv); left != stored-1 {
+			t.Fatalf("%d blocks are stored, want %d: what was not signed goes", left, stored-1)
+		}
+	}
+	s = w.open(kv)
+	w.commitAll(s, links[:9])
+	if left := bodies(t, kv); left != stored-3+3 {
+		t.Errorf("%d blocks are stored after commits of later rounds", left)
+	}
+	if got := s.Lost(signed); got != "" {
+		t.Errorf("lost %s", got)
+	}
+}

@@ -109,12 +109,12 @@ func (r *run) overtaken(ctx context.Context, node int) (next int) {
 // counts as behind all.
 func furthest(heights []uint64, node int) (best int, lags bool) {
 	best = slices.Index(heights, slices.Max(heights))
-	return best, heights[best] >= heights[node]+overtakenBy
+	return best, heights[node] == 0 && heights[best] > 0 || heights[best] >= heights[node]+overtakenBy
 }
 
 // heights asks all nodes for theirs; 0: no answer.
 func (r *run) heights(ctx context.Context) []uint64 {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.Patience)
 	defer cancel()
 	out := make([]uint64, len(r.cfg.Clients))
 	group := &errgroup.Group{}

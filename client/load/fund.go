@@ -79,7 +79,7 @@ func (r *run) prepare(ctx context.Context) error {
 func (r *run) awaitHeight(ctx context.Context, height uint64) error {
 	for place := range r.submitter.places() {
 		for range idleTries {
-			call, cancel := context.WithTimeout(ctx, callTimeout)
+			call, cancel := context.WithTimeout(ctx, r.cfg.Patience)
 			has, err := r.submitter.height(call, place)
 			cancel()
 			if err != nil || has >= height {

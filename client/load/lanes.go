@@ -18,12 +18,14 @@ import (
 // lanes post in order, one lane for each node.
 type lanes struct {
 	nodes
-	lane func(lane)
+	patience time.Duration
+	lane     func(lane)
 }
 
 // lane posts what a queue holds at one node.
 type lane struct {
 	node     *client.Client
+	patience time.Duration
 	queue    <-chan *transfer
 	answered func([]answer)
 }
@@ -34,7 +36,7 @@ func (l lanes) start(queues []chan *transfer, answered func([]answer)) func() {
 	group := &errgroup.Group{}
 	for place, queue := range queues {
 		group.Go(func() error {
-			l.lane(lane{l.nodes[place], queue, answered})
+			l.lane(lane{l.nodes[place], l.patience, queue, answered})
 			return nil
 		})
 	}
@@ -71,6 +73,22 @@ func (l lane) fail(all []*transfer, err error) {
 	l.answered(answers)
 }
 
+// failWaiting answers all that waits in the queue with an error, unsent: it would wait for a silent node one message after
+// the other, each for the whole patience.
+func (l lane) failWaiting(err error) {
+	for {
+		select {
+		case t, ok := <-l.queue:
+			if !ok {
+				return
+			}
+			l.fail(l.gather(t, client.MaxSubmissions), err)
+		default:
+			return
+		}
+	}
+}
+
 // batchLane posts by SubmitTransactions, one call at a time.
 func batchLane(l lane) {
 	for first := range l.queue {
@@ -79,7 +97,7 @@ func batchLane(l lane) {
 		for i, t := range all {
 			signed[i] = t.signed()
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), l.patience)
 		outcomes, err := l.node.SubmitAll(ctx, signed)
 		cancel()
 		answers := make([]answer, len(outcomes))
@@ -91,6 +109,9 @@ func batchLane(l lane) {
 		}
 		l.answered(answers)
 		l.fail(all[len(outcomes):], err)
+		if refusalOf(err).uncertain && err != nil {
+			l.failWaiting(err)
+		}
 	}
 }
 
@@ -103,6 +124,7 @@ func streamLane(l lane) {
 	for first := range l.queue {
 		s := session{lane: l, done: make(chan struct{})}
 		if err := s.run(first); err != nil {
+			l.failWaiting(err)
 			// A node that is away refuses at once; it is not asked again as fast as that goes.
 			_ = sleep(context.Background(), leastRest)
 		}
@@ -124,7 +146,11 @@ type session struct {
 func (s *session) run(first *transfer) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	opening := time.AfterFunc(s.patience, cancel) // it waits for a connection
 	stream, err := s.node.StreamSubmissions(ctx)
+	if !opening.Stop() && err == nil {
+		err = &client.Error{Code: codes.Unavailable, Message: "no stream within the patience"}
+	}
 	if err != nil {
 		s.fail(s.gather(first, client.MaxSubmissions), err)
 		return err
@@ -146,7 +172,7 @@ func (s *session) run(first *transfer) error {
 
 // watch ends a stream on which the node is silent.
 func (s *session) watch(cancel context.CancelFunc) {
-	ticker := time.NewTicker(callTimeout / 4)
+	ticker := time.NewTicker(max(s.patience/4, time.Millisecond))
 	defer ticker.Stop()
 	for {
 		select {
@@ -231,5 +257,5 @@ func (s *session) pop(n int) []*transfer {
 func (s *session) isSilent() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.flying) > 0 && time.Since(s.heard) > callTimeout
+	return len(s.flying) > 0 && time.Since(s.heard) > s.patience
 }

@@ -29,7 +29,7 @@ func TestTakeRoom(t *testing.T) {
 		{"in any order", singly{}, roomPatience, 1, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			r, start := &run{submitter: test.submitter, room: full()}, time.Now()
+			r, start := &run{submitter: test.submitter, room: full(), tracker: newTracker(nil)}, time.Now()
 			timer := time.AfterFunc(test.freed, func() { <-r.room[0] })
 			defer timer.Stop()
 			if at := r.takeRoom(0); at != test.at || time.Since(start) != test.after {
@@ -52,7 +52,7 @@ func TestStreamToNobody(t *testing.T) {
 	}
 	close(queue)
 	var answered []int
-	streamLane(lane{node, queue, func(all []answer) { answered = append(answered, len(all)) }})
+	streamLane(lane{node, time.Minute, queue, func(all []answer) { answered = append(answered, len(all)) }})
 	if want := []int{client.MaxSubmissions, 1}; fmt.Sprint(answered) != fmt.Sprint(want) {
 		t.Errorf("refused in pieces of %v, want %v", answered, want)
 	}

@@ -73,6 +73,10 @@ type Config struct {
 	// in all; default DefaultDrain.
 	Drain time.Duration
 
+	// Patience is how long an endpoint may leave submissions unanswered; then all that waits there goes to another one, and
+	// nothing more comes there for silentRest. By Stream it is seen up to a quarter later. Default DefaultPatience.
+	Patience time.Duration
+
 	Accounts int            // 2 to MaxAccounts; accounts of a seed are the same on every run
 	Seed     uint64         // of the accounts; two runs at once on a chain need different ones
 	Size     int            // bytes of a transaction as carried, MinSize to MaxSize, about; default DefaultSize
@@ -104,6 +108,8 @@ const (
 	// DefaultManyCalls is so many that only the node holds the load up.
 	DefaultManyCalls = 10_000
 	DefaultDrain     = 30 * time.Second
+	// DefaultPatience is longer than an overloaded node takes to answer, and short beside a run.
+	DefaultPatience = 5 * time.Second
 )
 
 // ErrConfig says that a Config asks for what cannot be; what wraps it names the field.
@@ -143,6 +149,9 @@ func (c Config) complete() (Config, error) {
 	if c.Drain == 0 {
 		c.Drain = DefaultDrain
 	}
+	if c.Patience == 0 {
+		c.Patience = DefaultPatience
+	}
 	return c, errors.Join(c.checkLoop(), c.checkRest())
 }
 
@@ -171,8 +180,8 @@ func (c Config) checkLoop() error {
 // checkRest checks how long and between whom.
 func (c Config) checkRest() error {
 	switch {
-	case c.Duration < 0 || c.Warmup < 0 || c.Drain < 0:
-		return fmt.Errorf("%w: duration, warmup, drain: negative", ErrConfig)
+	case min(c.Duration, c.Warmup, c.Drain, c.Patience) < 0:
+		return fmt.Errorf("%w: duration, warmup, drain, patience: negative", ErrConfig)
 	case c.Duration == 0 && c.Count == 0:
 		return fmt.Errorf("%w: duration: must be above 0 where no count ends the run", ErrConfig)
 	case c.Accounts < 2 || c.Accounts > MaxAccounts:

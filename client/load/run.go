@@ -166,9 +166,7 @@ func (r *run) answered(all []answer, resolving *errgroup.Group) {
 	}
 	for _, a := range r.tracker.answers(all, r.submitter.keepsOrder(), r.submitter.places()) {
 		resolving.Go(func() error {
-			ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
-			defer cancel()
-			r.readSequence(ctx, a)
+			r.readSequence(context.Background(), a)
 			return nil
 		})
 	}
@@ -252,13 +250,19 @@ const roomPatience = time.Second
 
 // takeRoom waits for room at a place; where there is none, another one that has room will do. Where order counts that is
 // the last resort: what arrives elsewhere is parked there until the ones before it are shared, and the first to leave a
-// full mempool.
+// full mempool. A silent place is the last resort of all.
 func (r *run) takeRoom(place int) int {
+	for i := 0; i < len(r.room) && !r.tracker.speaks(place); i++ { // when none does any will do
+		place = (place + 1) % len(r.room)
+	}
 	if r.submitter.keepsOrder() && r.hasRoom(place, roomPatience) {
 		return place
 	}
 	for i := range r.room {
 		at := (place + i) % len(r.room)
+		if at != place && !r.tracker.speaks(at) {
+			continue
+		}
 		select {
 		case r.room[at] <- struct{}{}:
 			return at
@@ -303,7 +307,10 @@ func (r *run) behind(until time.Time) uint64 {
 func (r *run) readSequence(ctx context.Context, a *account) {
 	var answer *cairnv1.Account
 	for _, c := range r.cfg.Clients {
-		if found, err := c.Account(ctx, a.address); err == nil && found.GetPendingSequence() > answer.GetPendingSequence() {
+		call, cancel := context.WithTimeout(ctx, r.cfg.Patience) // of its own: a silent one must not use up the others' time
+		found, err := c.Account(call, a.address)
+		cancel()
+		if err == nil && found.GetPendingSequence() > answer.GetPendingSequence() {
 			answer = found
 		}
 	}

@@ -161,11 +161,11 @@ func (r *run) askUntilSure(ctx context.Context, s *transfer) (tx *cairnv1.Transa
 // ask asks all nodes about a transaction, the one that has it from us first: that it is committed prevails, then that it
 // is pending, then that it was dropped. Nil: no node says that it knows it; sure: every one of them says that it does not.
 func (r *run) ask(ctx context.Context, s *transfer) (best *cairnv1.Transaction, sure bool) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
 	sure = true
 	for i := range r.cfg.Clients {
-		tx, err := r.cfg.Clients[(s.postedAt+i)%len(r.cfg.Clients)].Transaction(ctx, s.id.String())
+		call, cancel := context.WithTimeout(ctx, r.cfg.Patience) // of its own, likewise
+		tx, err := r.cfg.Clients[(s.postedAt+i)%len(r.cfg.Clients)].Transaction(call, s.id.String())
+		cancel()
 		if err != nil {
 			sure = sure && refusalOf(err).reason == cairnv1.ErrorReason_TRANSACTION_NOT_FOUND.String()
 			continue
@@ -231,7 +231,7 @@ func (r *run) checkBook(ctx context.Context, a *account) {
 
 // readAnywhere reads an account from one node after another, try by try.
 func (r *run) readAnywhere(ctx context.Context, address string, try int) (*cairnv1.Account, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.Patience)
 	defer cancel()
 	return r.cfg.Clients[try%len(r.cfg.Clients)].Account(ctx, address)
 }

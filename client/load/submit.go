@@ -42,13 +42,13 @@ func (r *run) newSubmitter() submitter {
 	nodes := nodes(r.cfg.Clients)
 	switch r.cfg.Via {
 	case REST:
-		return newRESTSubmitter(r.cfg.URLs, r.cfg.Calls)
+		return newRESTSubmitter(r.cfg.URLs, calls{r.cfg.Calls, r.cfg.Patience})
 	case Batch:
-		return lanes{nodes, batchLane}
+		return lanes{nodes, r.cfg.Patience, batchLane}
 	case Stream:
-		return lanes{nodes, streamLane}
+		return lanes{nodes, r.cfg.Patience, streamLane}
 	default:
-		return singly{nodes, r.cfg.Calls}
+		return singly{nodes, calls{r.cfg.Calls, r.cfg.Patience}}
 	}
 }
 
@@ -67,13 +67,19 @@ func (n nodes) height(ctx context.Context, place int) (uint64, error) {
 // singly posts by SubmitTransaction, several at a time.
 type singly struct {
 	nodes
-	calls int
+	calls
+}
+
+// calls post one transfer each.
+type calls struct {
+	most     int           // at a time, at one place
+	patience time.Duration // with each
 }
 
 func (singly) keepsOrder() bool { return false }
 
 func (s singly) start(queues []chan *transfer, answered func([]answer)) func() {
-	return startCalls(queues, s.calls, answered, func(ctx context.Context, place int, t *transfer) error {
+	return s.calls.start(queues, answered, func(ctx context.Context, place int, t *transfer) error {
 		answer, err := s.nodes[place].Submit(ctx, t.signed(), 0)
 		if err != nil {
 			return err
@@ -82,15 +88,15 @@ func (s singly) start(queues []chan *transfer, answered func([]answer)) func() {
 	})
 }
 
-// startCalls posts the transfers of each queue by calls, so many at a time.
-func startCalls(queues []chan *transfer, calls int, answered func([]answer), post func(context.Context, int, *transfer) error) (wait func()) {
+// start posts the transfers of each queue.
+func (c calls) start(queues []chan *transfer, answered func([]answer), post func(context.Context, int, *transfer) error) (wait func()) {
 	group := &errgroup.Group{}
 	for place, queue := range queues {
-		for range calls {
+		for range c.most {
 			group.Go(func() error {
 				for t := range queue {
 					// What goes out is answered, also at the end.
-					ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+					ctx, cancel := context.WithTimeout(context.Background(), c.patience)
 					err := post(ctx, place, t)
 					cancel()
 					answered([]answer{{t, err}})
@@ -115,13 +121,13 @@ func taken(state cairnv1.TransactionState_Value, reason cairnv1.ErrorReason_Valu
 // restSubmitter posts to the gateways at these URLs.
 type restSubmitter struct {
 	urls   []string
-	calls  int
+	calls  calls
 	client *http.Client
 }
 
-func newRESTSubmitter(urls []string, calls int) *restSubmitter {
-	return &restSubmitter{urls, calls, &http.Client{Transport: &http.Transport{
-		MaxIdleConns: calls * len(urls), MaxIdleConnsPerHost: calls, MaxConnsPerHost: calls,
+func newRESTSubmitter(urls []string, c calls) *restSubmitter {
+	return &restSubmitter{urls, c, &http.Client{Transport: &http.Transport{
+		MaxIdleConns: c.most * len(urls), MaxIdleConnsPerHost: c.most, MaxConnsPerHost: c.most,
 	}}}
 }
 
@@ -132,7 +138,7 @@ func (r *restSubmitter) close() { r.client.CloseIdleConnections() }
 func (*restSubmitter) keepsOrder() bool { return false }
 
 func (r *restSubmitter) start(queues []chan *transfer, answered func([]answer)) func() {
-	return startCalls(queues, r.calls, answered, func(ctx context.Context, place int, t *transfer) error {
+	return r.calls.start(queues, answered, func(ctx context.Context, place int, t *transfer) error {
 		return r.submit(ctx, place, t.wire())
 	})
 }

@@ -49,7 +49,7 @@ func TestRESTAnswers(t *testing.T) {
 			w.WriteHeader(test.status)
 			_, _ = io.WriteString(w, test.body)
 		}))
-		rest := newRESTSubmitter([]string{server.URL}, 1)
+		rest := newRESTSubmitter([]string{server.URL}, calls{1, time.Minute})
 		err := rest.submit(t.Context(), 0, &cairnv1.SignedTransaction{Body: []byte{1, 2}, PublicKey: "aa", Signature: "bb"})
 		rest.close()
 		server.Close()
@@ -63,7 +63,7 @@ func TestRESTAnswers(t *testing.T) {
 			}
 		}
 	}
-	rest := newRESTSubmitter([]string{"http://127.0.0.1:0"}, 1)
+	rest := newRESTSubmitter([]string{"http://127.0.0.1:0"}, calls{1, time.Minute})
 	var call *client.Error
 	if err := rest.submit(t.Context(), 0, &cairnv1.SignedTransaction{}); !errors.As(err, &call) || call.Code != codes.Unavailable {
 		t.Errorf("nobody listens: %v", err)

@@ -25,6 +25,7 @@ type tracker struct {
 	from, until time.Time // what is measured; a zero until has not come yet
 	settled     chan struct{}
 	problems    []string
+	silent      map[int]time.Time // places that did not answer, and until when nothing is submitted there
 }
 
 // counts are of the whole run, the warm-up included.
@@ -44,6 +45,7 @@ const maxProblems = 20
 func newTracker(accounts []*account) *tracker {
 	t := &tracker{
 		ready: make(ready, len(accounts)), known: make(map[consensus.Hash]*transfer), recent: newRecent(recentCommits),
+		silent: make(map[int]time.Time),
 		counts: counts{
 			rejected: make(map[string]uint64), unanswered: make(map[string]uint64), dropped: make(map[string]uint64),
 		},
@@ -184,7 +186,7 @@ func (t *tracker) acknowledge(s *transfer) {
 func (t *tracker) refuse(s *transfer, r refusal, now time.Time, places int) (moved bool) {
 	if r.uncertain {
 		t.counts.unanswered[r.reason]++
-		s.from.place = (s.from.place + 1) % places
+		t.leave(s, now, places)
 	} else {
 		t.counts.rejected[r.reason]++
 		s.why = r.reason

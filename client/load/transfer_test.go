@@ -147,6 +147,30 @@ func TestRefusedTransferWaits(t *testing.T) {
 	}
 }
 
+// An account leaves a place that did not answer once for all that it had there, and goes where somebody answers.
+func TestLeavesSilentPlace(t *testing.T) {
+	_, accounts := testAccounts(1, 256)
+	tr, a := newTracker(accounts), accounts[0]
+	lost := &client.Error{Code: codes.DeadlineExceeded}
+	first, second, third := tr.take(a, false), tr.take(a, false), tr.take(a, false)
+	third.postedAt = 1 // there was no room at the first
+	tr.answers([]answer{{third, lost}}, true, 3)
+	if a.place != 0 || tr.speaks(1) || !tr.speaks(0) {
+		t.Errorf("at %d, silent %v", a.place, tr.silent)
+	}
+	tr.answers([]answer{{first, lost}, {second, lost}}, true, 3)
+	if a.place != 2 || tr.speaks(0) {
+		t.Errorf("at %d, silent %v", a.place, tr.silent)
+	}
+	a.restUntil = time.Time{}
+	again := tr.take(a, false)
+	again.postedAt = 2
+	tr.answers([]answer{{again, lost}}, true, 3)
+	if a.place != 0 { // nobody answers: on to the next
+		t.Errorf("at %d, silent %v", a.place, tr.silent)
+	}
+}
+
 // No more than accountRoom of an account are in flight, and a commit makes room.
 func TestAccountRoom(t *testing.T) {
 	_, accounts := testAccounts(1, 256)

@@ -192,17 +192,27 @@ func TestStartRefuses(t *testing.T) {
 		exit  exit
 		says  string
 	}{
-		"nothing there":        {remove("config.yaml", "genesis.json"), nil, exitHome, "cairn testnet"},
-		"no key":               {remove("validator.json"), nil, exitNotFound, "validator.json"},
-		"no safety record":     {remove("safety/safety.a", "safety/safety.b"), nil, exitNoSafety, "safety"},
-		"damaged record":       {write("x", "safety/safety.a", "safety/safety.b"), nil, exitDamaged, "safety"},
-		"exposed key":          {func(t *testing.T, h node.Home) { chmod(t, h.ValidatorKeyFile()) }, nil, exitKey, "chmod 600"},
-		"bad setting":          {write("rpc:\n  adress: x\n", "config.yaml"), nil, exitSettings, "rpc.address?"},
-		"bad value by flag":    {nothing, []string{"--rpc-max-streams", "0"}, exitSettings, "rpc.max-streams"},
-		"unreadable flag":      {nothing, []string{"--mempool-ttl", "5"}, exitUsage, "unit"},
-		"bad genesis":          {write("{}", "genesis.json"), nil, exitGenesis, "genesis"},
-		"genesis of another":   {copyFrom("genesis.json"), nil, exitKey, "validator"},
-		"port in use":          {nothing, []string{"--rpc-address", busy.Addr().String()}, exitPort, "--rpc-address"},
+		"nothing there":      {remove("config.yaml", "genesis.json"), nil, exitHome, "cairn testnet"},
+		"no key":             {remove("validator.json"), nil, exitNotFound, "validator.json"},
+		"no safety record":   {remove("safety/safety.a", "safety/safety.b"), nil, exitNoSafety, "safety"},
+		"damaged record":     {write("x", "safety/safety.a", "safety/safety.b"), nil, exitDamaged, "safety"},
+		"exposed key":        {func(t *testing.T, h node.Home) { chmod(t, h.ValidatorKeyFile()) }, nil, exitKey, "chmod 600"},
+		"bad setting":        {write("rpc:\n  adress: x\n", "config.yaml"), nil, exitSettings, "rpc.address?"},
+		"bad value by flag":  {nothing, []string{"--rpc-max-streams", "0"}, exitSettings, "rpc.max-streams"},
+		"unreadable flag":    {nothing, []string{"--mempool-ttl", "5"}, exitUsage, "unit"},
+		"bad genesis":        {write("{}", "genesis.json"), nil, exitGenesis, "genesis"},
+		"genesis of another": {copyFrom("genesis.json"), nil, exitKey, "validator"},
+		"port in use":        {nothing, []string{"--rpc-address", busy.Addr().String()}, exitPort, "--rpc-address"},
+		// The more severe first: what may not be signed with is told before what is in the way of the API.
+		"damaged record, port in use": {write("x", "safety/safety.a", "safety/safety.b"), []string{"--rpc-address", busy.Addr().String()}, exitDamaged, "safety"},
+		"no record, port in use":      {remove("safety/safety.a", "safety/safety.b"), []string{"--rpc-address", busy.Addr().String()}, exitNoSafety, "safety"},
+		"damaged database, port in use": {func(t *testing.T, h node.Home) {
+			t.Helper()
+			if err := os.Mkdir(h.DataDir(), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			write("x", "data/CURRENT")(t, h)
+		}, []string{"--rpc-address", busy.Addr().String()}, exitCorrupt, "repair"},
 		"passphrase not there": {nothing, []string{"--passphrase-file", "/nonexistent"}, exitNotFound, "passphrase"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -251,7 +261,7 @@ func TestTestnetAndStart(t *testing.T) {
 	if code := run(t.Context(), other, &bytes.Buffer{}, &errOut); code != exitUsage.Code || !strings.Contains(errOut.String(), "round_robin") {
 		t.Errorf("unknown election: exit %d: %s", code, errOut.String())
 	}
-	if code := run(t.Context(), []string{"testnet", "--output", dir}, &bytes.Buffer{}, &bytes.Buffer{}); code != exitFailure.Code {
+	if code := run(t.Context(), []string{"testnet", "--output", dir}, &bytes.Buffer{}, &bytes.Buffer{}); code != exitUsage.Code {
 		t.Errorf("over another: exit %d", code)
 	}
 	for range 2 {

@@ -28,7 +28,7 @@ type exit struct {
 var (
 	exitOK          = exit{0, "done", ""}
 	exitFailure     = exit{1, "failed for a reason that has no code of its own", ""}
-	exitUsage       = exit{2, "the command line is wrong", "add --help to the command to see how it is used"}
+	exitUsage       = exit{2, "the command line is wrong, or the folder to make is not empty", "add --help to the command to see how it is used"}
 	exitNotFound    = exit{3, "there is no such account name, transaction or block", ""}
 	exitRejected    = exit{4, "the node or the chain refused, or the transaction failed", ""}
 	exitUnavailable = exit{5, "no answer, or none in time",
@@ -116,6 +116,8 @@ func exitOf(err error) exit {
 		return exitOK
 	case errors.As(err, &usage), errors.Is(err, keys.ErrName), isUnknownCommand(err):
 		return exitUsage
+	case errors.Is(err, node.ErrNotEmpty):
+		return exit{exitUsage.Code, exitUsage.Meaning, ""} // the error says what to do
 	case errors.As(err, &outcome):
 		return outcome.exit
 	case errors.As(err, &call):

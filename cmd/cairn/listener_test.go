@@ -65,6 +65,16 @@ func TestListeners(t *testing.T) {
 	if code := run(t.Context(), append(args, "--listeners", "2"), &out, &errOut); code != exitHome.Code {
 		t.Errorf("with other listeners: exit %d: %s", code, errOut.String())
 	}
+	errOut.Reset()
+	again := []string{"init", "--home", own, "--genesis", filepath.Join(home, "node0", "genesis.json"), "--upstream-addresses", "127.0.0.1:1"}
+	if code := run(t.Context(), again, &out, &errOut); code != exitUsage.Code || !strings.Contains(errOut.String(), "name a new folder") {
+		t.Errorf("init over a home: exit %d: %s", code, errOut.String())
+	}
+	errOut.Reset()
+	again = []string{"testnet", "--output", own}
+	if code := run(t.Context(), again, &out, &errOut); code != exitUsage.Code || !strings.Contains(errOut.String(), "name a new folder") {
+		t.Errorf("testnet over a home: exit %d: %s", code, errOut.String())
+	}
 	if code := run(t.Context(), []string{"init", "--home", filepath.Join(t.TempDir(), "x")}, &out, &errOut); code != exitUsage.Code {
 		t.Errorf("init without a genesis: exit %d: %s", code, errOut.String())
 	}

@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -134,7 +137,9 @@ func (f *loadFlags) config() (cfg load.Config, chainID string, err error) {
 	}
 	asked := f.observe
 	if cfg.Via == load.REST {
-		cfg.URLs = urlsOf(f.endpoints)
+		if cfg.URLs, err = urlsOf(f.endpoints); err != nil {
+			return cfg, "", &usageError{err}
+		}
 	} else {
 		asked = f.endpoints
 	}
@@ -199,15 +204,23 @@ func isURL(endpoint string) bool {
 	return strings.HasPrefix(endpoint, "http://") || strings.HasPrefix(endpoint, "https://")
 }
 
-// urlsOf completes URLs of REST where only host:port was given.
-func urlsOf(endpoints []string) (urls []string) {
-	for _, url := range endpoints {
-		if !isURL(url) {
-			url = "http://" + url
+// urlsOf completes URLs of REST where only host:port was given. The error is a *client.EndpointError.
+func urlsOf(endpoints []string) (urls []string, err error) {
+	for _, endpoint := range endpoints {
+		if !isURL(endpoint) {
+			endpoint = "http://" + endpoint
 		}
-		urls = append(urls, strings.TrimSuffix(url, "/"))
+		u, err := url.Parse(endpoint)
+		if err != nil {
+			return nil, cmp.Or(client.CheckEndpoint(endpoint), error(&client.EndpointError{Endpoint: endpoint, Why: "it is not a URL"}))
+		}
+		// A gateway may stand behind any path, and at the scheme's own port.
+		if err := client.CheckEndpoint(net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "80"))); err != nil {
+			return nil, err
+		}
+		urls = append(urls, strings.TrimSuffix(endpoint, "/"))
 	}
-	return urls
+	return urls, nil
 }
 
 // fromHome finds all nodes of the home: their gRPC endpoints, and where to submit if no flag says it.

@@ -73,6 +73,9 @@ func TestLoad(t *testing.T) {
 		{[]string{"--home", home, "--endpoints", rest + "," + rpc}, exitUsage.Code, "give one kind"},
 		{[]string{"--home", home, "--endpoints", rpc, "--via", "rest"}, exitUnavailable.Code, "no endpoint answers by REST"},
 		{[]string{"--home", t.TempDir(), "--endpoints", rest}, exitUsage.Code, "--observe"},
+		{[]string{"--home", home, "--endpoints", "'" + rpc + "'"}, exitUsage.Code, "quotation marks"},
+		{[]string{"--home", home, "--via", "rest", "--endpoints", "'127.0.0.1:8080'"}, exitUsage.Code, "quotation marks"},
+		{[]string{"--home", home, "--endpoints", "http://127.0.0.1:port"}, exitUsage.Code, "its port"},
 		{[]string{"--home", home, "--endpoints", rpc, "--observe", rpc}, exitUsage.Code, "--observe goes with"},
 	} {
 		var out, errOut bytes.Buffer

@@ -35,9 +35,12 @@ var (
 
 // Limits of the core's memory.
 const (
-	// MaxUncommitted is the size of the uncommitted tree beyond which leaders propose empty blocks and uncertified
+	// MaxUncommitted is the size of the uncommitted tree from which on leaders propose empty blocks and uncertified
 	// blocks of old rounds are dropped. A certified block, or the current round's first proposal, is never refused.
 	MaxUncommitted = 100
+	// MaxUncommittedBytes is the payload in the uncommitted tree, in bytes, from which on likewise. With the block that
+	// crosses it it is below FetchAheadBytes, so whatever honest leaders build above one root fits into a fetch.
+	MaxUncommittedBytes = 32 << 20
 	// MaxPerRoundAuthor is how many uncertified blocks of one author and round are kept; more are dropped.
 	MaxPerRoundAuthor = 2
 	// MaxOrphansPerAuthor is how many proposals of one author wait for their parents; beyond it the one of the lowest
@@ -48,9 +51,10 @@ const (
 	VoteWindow consensus.Round = 2
 	// VoteMemory is how many rounds below ours votes are kept that made no QC; older ones are dropped.
 	VoteMemory consensus.Round = 32
-	// FetchAhead is the size of the tree beyond which no further chunk is fetched until it shrinks.
+	// FetchAhead is the size of the tree from which on no further chunk is fetched while what it holds will be committed as
+	// soon as it is executed. What commits nothing is fetched to its end.
 	FetchAhead = 2 * consensus.MaxChunkBlocks
-	// FetchAheadBytes is the payload in the tree, in bytes, beyond which likewise.
+	// FetchAheadBytes is the payload in the tree, in bytes, from which on likewise.
 	FetchAheadBytes = 64 << 20
 )
 
@@ -306,6 +310,7 @@ type Status struct {
 	CommitQC  *consensus.QC
 	Root      consensus.BlockInfo
 	Tree      int                     // uncommitted blocks
+	TreeBytes int                     // their payload
 	Orphans   int                     // proposals that wait for their parents
 	Ballots   int                     // rounds whose votes are kept
 	Timeouts  []consensus.ValidatorID // who timed out in this round
@@ -322,7 +327,7 @@ type Status struct {
 func (c *Core) Status() Status {
 	s := Status{
 		Round: c.round, Leader: c.leader(), Entered: c.entered, HighQC: c.highQC, HighTC: c.highTC,
-		CommitQC: c.commitQC, Root: c.tree.root.info, Tree: c.tree.size(), Orphans: len(c.orphans), Ballots: len(c.votes), LastVoted: c.safety.LastVoted, Idle: !c.busy(), Waiting: c.waiting,
+		CommitQC: c.commitQC, Root: c.tree.root.info, Tree: c.tree.size(), TreeBytes: c.tree.bytes, Orphans: len(c.orphans), Ballots: len(c.votes), LastVoted: c.safety.LastVoted, Idle: !c.busy(), Waiting: c.waiting,
 		Listening: c.guard.listen.on, Silent: c.guard.silent,
 	}
 	if c.fetch != nil {

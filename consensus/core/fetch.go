@@ -118,7 +118,7 @@ func (c *Core) shun(peer consensus.ValidatorID) {
 	c.shunned[peer] = c.now.Add(shunTime * c.cfg.Timing.Base)
 }
 
-// ask sends the next request unless one is under way or the tree is too large for another chunk. After each base interval
+// ask sends the next request unless one is under way or the tree is too large for another chunk and will shrink (P55). After each base interval
 // without an answer one more peer is asked, for half as many blocks, so that neither silent peers nor a slow connection of
 // our own hold the fetch up for long; when nobody is left the fetch starts over after such an interval.
 func (c *Core) ask() {
@@ -129,8 +129,8 @@ func (c *Core) ask() {
 			c.deadline.fetch = c.now.Add(c.cfg.Timing.Base)
 		}
 		return
-	case len(f.waiting) == 0, c.tree.isFull():
-		return
+	case len(f.waiting) == 0, c.tree.isFull() && c.makesRoom():
+		return // an execution goes on with it
 	case len(f.asked) > 0:
 		newest := f.asked[len(f.asked)-1]
 		if due := newest.at.Add(c.cfg.Timing.Base); c.now.Before(due) {
@@ -150,6 +150,15 @@ func (c *Core) ask() {
 	req := consensus.FetchRequest{Target: f.target, From: f.from, Blocks: f.blocks}
 	c.note(FetchStarted{Peer: peer, Request: req})
 	c.effects.Fetch = append(c.effects.Fetch, Fetch{Peer: peer, Request: req})
+}
+
+// makesRoom reports whether the tree shrinks as soon as what is in it is executed: a known certificate commits a block of it.
+// When none does, to wait would be to wait for ever: only the blocks that are still to come, or their certificates, can
+// commit what is there. However long that takes, the tree then holds what a quorum certified and nobody committed, as do the
+// trees of those who were present.
+func (c *Core) makesRoom() bool {
+	proof := c.commitProof()
+	return proof != nil && proof.Commit().Height > c.tree.root.info.Height
 }
 
 // onFetchDeadline: an answer is late, or every peer has failed and the fetch begins anew.

@@ -191,13 +191,13 @@ func (c *Core) listenOn() {
 	if len(l.heard) == 0 || ours < set.TotalPower() && c.now.Before(l.until) {
 		return
 	}
-	overdue := l.overdue
-	c.note(Listened{Peers: len(l.heard), Power: power})
+	overdue, peers := l.overdue, len(l.heard)
 	c.guard.listen, c.deadline.listen = listening{}, time.Time{}
 	c.judgeForeign()
 	if c.guard.silent {
-		return
+		return // it is told instead of Listened: from now on nothing is signed
 	}
+	c.note(Listened{Peers: peers, Power: power})
 	c.tryVote()
 	if overdue && !c.timedOut() {
 		c.signTimeout()

@@ -137,6 +137,9 @@ func TestGuard(t *testing.T) {
 			if alarm := got > 0; alarm != c.alarm || got > 1 {
 				t.Fatalf("%d alarms: %v", got, g.notes)
 			}
+			if said := g.count("Listened") > 0; said == c.alarm {
+				t.Errorf("says that it signs from now on: %v", said)
+			}
 			s := g.core.Status()
 			if s.Listening || s.Silent != c.alarm {
 				t.Fatalf("%+v", s)

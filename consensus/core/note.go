@@ -127,7 +127,8 @@ type (
 	// Equivocation says that a validator signed two different messages of one kind in one round, and proves it: both
 	// signatures were verified. A core says it once for each kind, round and signer.
 	Equivocation struct{ *consensus.Evidence }
-	// Listened says that enough of the others was heard since the start: from now on this node signs.
+	// Listened says that enough of the others was heard since the start: from now on this node signs. When
+	// they showed that our key signs elsewhere, SignedElsewhere comes in its place.
 	Listened struct {
 		Peers int
 		Power consensus.Power // theirs

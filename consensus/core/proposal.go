@@ -95,16 +95,16 @@ func (c *Core) admit(b *consensus.Block) string {
 	switch {
 	case same >= MaxPerRoundAuthor:
 		return "too many blocks of its round and author"
-	case c.tree.size() >= MaxUncommitted && (b.Round < c.round || same > 0):
+	case c.tree.isCrowded() && (b.Round < c.round || same > 0):
 		return "the uncommitted tree is full"
 	}
 	return ""
 }
 
-// dropOld keeps the tree at MaxUncommitted: while it is larger, the uncertified block of the lowest round below ours goes
+// dropOld keeps the tree at MaxUncommitted and MaxUncommittedBytes: while it is not smaller, the uncertified block of the lowest round below ours goes
 // that nothing rests on. If a quorum did vote for it, it is fetched (P26).
 func (c *Core) dropOld() {
-	for c.tree.size() >= MaxUncommitted {
+	for c.tree.isCrowded() {
 		old := c.tree.lowestLeaf(func(n *node) bool { return n.qc == nil && n.block.Round < c.round })
 		if old == nil {
 			return

@@ -12,6 +12,7 @@ type build struct {
 	round     consensus.Round
 	parent    consensus.Hash
 	timestamp consensus.Timestamp
+	empty     bool // whatever work there is
 }
 
 // lead asks for the payload of our proposal when we lead the round, have not proposed or timed out in it, and have
@@ -28,7 +29,7 @@ func (c *Core) lead() {
 		return
 	}
 	timestamp := max(consensus.Timestamp(c.now.UnixMilli()), parent.info.Timestamp+1)
-	c.build = &build{round: c.round, parent: parent.id, timestamp: timestamp}
+	c.build = &build{round: c.round, parent: parent.id, timestamp: timestamp, empty: c.tree.isCrowded()}
 	c.work = false
 	c.effects.Build = &Build{
 		Round:     c.round,
@@ -36,7 +37,7 @@ func (c *Core) lead() {
 		Height:    parent.info.Height + 1,
 		Timestamp: timestamp,
 		Proposer:  c.cfg.Self,
-		Empty:     c.tree.size() >= MaxUncommitted,
+		Empty:     c.build.empty,
 	}
 }
 
@@ -50,7 +51,7 @@ func (c *Core) onPayloadBuilt(ev PayloadBuilt) {
 		c.lead()
 		return
 	}
-	if len(ev.Payload) == 0 && c.mayIdle() && !c.idleOver {
+	if len(ev.Payload) == 0 && !b.empty && c.mayIdle() && !c.idleOver { // a crowded tree is not idle: a commit empties it
 		if c.work { // it came while we built
 			c.lead()
 			return

@@ -54,7 +54,10 @@ func (t *tree) get(id consensus.Hash) *node { return t.nodes[id] }
 // size returns the number of uncommitted blocks.
 func (t *tree) size() int { return len(t.nodes) - 1 }
 
-// isFull reports whether there is no room for another fetched chunk.
+// isCrowded reports whether no more transactions should be proposed, and what is uncertified and old should go.
+func (t *tree) isCrowded() bool { return t.size() >= MaxUncommitted || t.bytes >= MaxUncommittedBytes }
+
+// isFull reports whether there is no room for another fetched chunk, unless none of what is there will be committed.
 func (t *tree) isFull() bool { return t.size() >= FetchAhead || t.bytes >= FetchAheadBytes }
 
 func (t *tree) insert(b *consensus.Block, parent *node) *node {

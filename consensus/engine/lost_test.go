@@ -70,3 +70,40 @@ func lostTail(t *testing.T, rule consensus.CommitRule) {
 		t.Errorf("it lost commits %d times, which showed %d times; %d signatures", went, shown, len(w.signed))
 	}
 }
+
+// TestDeadVoteIsNotLost: a member that voted on a branch which was decided against says at no start that the block is lost.
+func TestDeadVoteIsNotLost(t *testing.T) { underBothRules(t, deadVoteIsNotLost) }
+
+func deadVoteIsNotLost(t *testing.T, rule consensus.CommitRule) {
+	w := newWorld(t, rule, 4)
+	w.submit(counter.Tx("a", 0))
+	w.run("a commit", w.everyLiving("a", 1))
+	m := w.members[0]
+	tip := m.store.Tip()
+	below, err := m.store.QuorumCertificate(tip.Height - 1)
+	must(t, err)
+	dead := consensus.NewBlock(consensus.Header{
+		Epoch: tip.Epoch, Round: tip.Round + 20, Height: tip.Height, Parent: below.Block().ID, ParentRound: below.Round(),
+		ParentStateRoot: below.Block().StateRoot, Timestamp: tip.Timestamp, Proposer: w.members[1].id,
+	}, below, nil)
+	m.crash()
+	store, err := storage.Open(m.kv, storage.Genesis{Chain: w.genesis})
+	must(t, err)
+	record, err := storage.OpenSafetyRecordIn(m.disk, m.identity())
+	must(t, err)
+	must(t, store.Save([]*consensus.Block{dead}, nil, nil))
+	state := record.State()
+	state.LastVoted = dead.Round
+	state.LastVote = &consensus.Vote{Data: consensus.VoteData{
+		Block:  consensus.BlockInfo{Epoch: tip.Epoch, Round: dead.Round, ID: dead.ID(), Height: dead.Height, Timestamp: dead.Timestamp},
+		Parent: below.Block(),
+	}, Signer: m.id}
+	must(t, record.Save(state))
+	for start := range 3 {
+		m.crash()
+		m.start()
+		if m.lost != "" || m.store.Tip() != tip {
+			t.Fatalf("start %d at %v: lost %s", start, m.store.Tip(), m.lost)
+		}
+	}
+}

@@ -11,7 +11,11 @@ import (
 
 // recover reads what was durable and verifies it again.
 func (e *Engine) recover() (core.Recovery, error) {
-	stored, err := e.env.Store.Recover()
+	var signed safety.State
+	if e.env.Safety != nil {
+		signed = e.env.Safety.State()
+	}
+	stored, err := e.env.Store.Recover(named(signed)...)
 	if err != nil {
 		return core.Recovery{}, err
 	}
@@ -55,6 +59,15 @@ func (e *Engine) recover() (core.Recovery, error) {
 	e.outcomes[stored.Tip.ID] = &outcome{info: stored.Tip, history: stored.History}
 	e.durable, e.executed = stored.Tip.Height, stored.Tip.Height
 	return rec, nil
+}
+
+// named returns the blocks that a safety record names.
+func named(signed safety.State) []consensus.Hash {
+	ids := []consensus.Hash{signed.LastProposal}
+	if signed.LastVote != nil {
+		ids = append(ids, signed.LastVote.Data.Block.ID)
+	}
+	return ids
 }
 
 // recoverTimeout raises the certificates to those that the last timeout was signed with: the safety record may be newer
