@@ -59,6 +59,28 @@ func (b *Block) PayloadBytes() int {
 	return size
 }
 
+// Transactions returns those of the payload at the positions, in their order, as many of the first as maxBytes have room for
+// but always at least one. ErrInvalid: the positions are none, not strictly ascending, or not all in the payload.
+func (b *Block) Transactions(positions []uint32, maxBytes int) ([][]byte, error) {
+	if len(positions) == 0 {
+		return nil, fmt.Errorf("no positions: %w", ErrInvalid)
+	}
+	for i, at := range positions {
+		if i > 0 && at <= positions[i-1] || int64(at) >= int64(len(b.Payload)) {
+			return nil, fmt.Errorf("position %d of %d transactions: %w", at, len(b.Payload), ErrInvalid)
+		}
+	}
+	var out [][]byte
+	for _, at := range positions {
+		tx := b.Payload[at]
+		if maxBytes -= len(tx); maxBytes < 0 && len(out) > 0 {
+			break
+		}
+		out = append(out, tx)
+	}
+	return out, nil
+}
+
 // String is short: for logs and transcripts.
 func (b *Block) String() string { return fmt.Sprintf("%s@r%d/h%d", b.id.Short(), b.Round, b.Height) }
 

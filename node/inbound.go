@@ -44,7 +44,7 @@ func (i inbound) Chain(req consensus.FetchRequest, maxBlocks, maxBytes int) (*co
 	return i.n.store.Chain(req, maxBlocks, maxBytes)
 }
 
-// Payload serves transactions of our proposals, from the store.
+// Payload serves transactions of our proposals.
 func (i inbound) Payload(block consensus.Hash, positions []uint32, maxBytes int) ([][]byte, error) {
-	return i.n.store.Payload(block, positions, maxBytes)
+	return i.n.engine.Payload(block, positions, maxBytes)
 }

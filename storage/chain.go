@@ -29,34 +29,14 @@ func (s *Store) Chain(req consensus.FetchRequest, maxBlocks, maxBytes int) (*con
 	})
 }
 
-// Payload answers a peer that lacks transactions of a proposed block (P48): those at the positions, in their order, as many of
-// the first as maxBytes have room for but always at least one. A block counts as proposed from its Save on, that is before
-// its proposal leaves, over restarts, and once it is committed; until a commit of another one decides against it.
-//
-// ErrNotFound: the block is not stored. consensus.ErrInvalid: the positions are none, not strictly ascending, or not all
-// in the block. Both are the peer's affair.
+// Payload answers a peer that lacks transactions of a stored block (P48), uncommitted or committed, as Block.Transactions
+// does. ErrNotFound: the block is not stored. consensus.ErrInvalid: the positions. Both are the peer's affair.
 func (s *Store) Payload(block consensus.Hash, positions []uint32, maxBytes int) ([][]byte, error) {
 	b, err := read(s, func(r *Reading) (*consensus.Block, error) { return r.anyBlock(block) })
 	if err != nil {
 		return nil, err
 	}
-	if len(positions) == 0 {
-		return nil, fmt.Errorf("no positions: %w", consensus.ErrInvalid)
-	}
-	for i, at := range positions {
-		if i > 0 && at <= positions[i-1] || int64(at) >= int64(len(b.Payload)) {
-			return nil, fmt.Errorf("position %d of %d transactions: %w", at, len(b.Payload), consensus.ErrInvalid)
-		}
-	}
-	var out [][]byte
-	for _, at := range positions {
-		tx := b.Payload[at]
-		if maxBytes -= len(tx); maxBytes < 0 && len(out) > 0 {
-			break
-		}
-		out = append(out, tx)
-	}
-	return out, nil
+	return b.Transactions(positions, maxBytes)
 }
 
 // branch returns the ids of the uncommitted blocks from the target back to the committed chain, children first, and what is

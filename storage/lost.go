@@ -6,9 +6,8 @@ import (
 	"github.com/cairnchain/cairn/consensus/safety"
 )
 
-// Lost says what the safety record proves to have been durable here and is not any more; "" when nothing. A record is
-// written after the blocks and certificates that its signatures rest on (P20), so it is a witness outside of the
-// database: a journal that lost its tail, a backup, or an empty database in the place of another one show themselves.
+// Lost says what the safety record proves to have been durable here and is not any more; "" when nothing. A vote or timeout
+// is recorded after the blocks and certificates that it rests on (P20), so the record is a witness outside of the database: a journal that lost its tail, a backup, or an empty database in the place of another one show themselves.
 // What is lost comes back from peers; what was signed is not signed again, whatever is lost, for that rests on the record
 // alone. Recover keeps the blocks that the record names, on dead branches too, where a validator may have signed before it
 // learned of the commit. Ask before Recover. Safe for concurrent use.
@@ -18,11 +17,6 @@ func (s *Store) Lost(signed safety.State) string {
 	if vote := signed.LastVote; vote != nil && above(vote.Data.Block.Epoch, vote.Round(), s.tip) {
 		if _, ok := s.pending[vote.Data.Block.ID]; !ok {
 			return fmt.Sprintf("the block of the last vote, of height %d and round %d", vote.Data.Block.Height, vote.Round())
-		}
-	}
-	if above(signed.Epoch, signed.LastProposed, s.tip) && !signed.LastProposal.IsZero() {
-		if _, ok := s.pending[signed.LastProposal]; !ok {
-			return fmt.Sprintf("the block of the last proposal, of round %d", signed.LastProposed)
 		}
 	}
 	timeout := signed.LastTimeout

@@ -266,7 +266,7 @@ func TestLost(t *testing.T) {
 	}{
 		"nothing signed": {safety.Initial(1), ""},
 		"vote":           {safety.State{Epoch: 1, LastVoted: 5, LastVote: vote}, "last vote, of height 5"},
-		"proposal":       {safety.State{Epoch: 1, LastProposed: 5, LastProposal: links[5].info.ID}, "last proposal, of round 5"},
+		"proposal":       {safety.State{Epoch: 1, LastProposed: 5, LastProposal: links[5].info.ID}, ""}, // stored with the vote for it
 		"timeout":        {safety.State{Epoch: 1, LastVoted: 6, LastTimeout: &consensus.Timeout{Round: 6, QC: links[5].qc}}, "certificate of round 5"},
 		"timeout by TC":  {safety.State{Epoch: 1, LastVoted: 7, LastTimeout: &consensus.Timeout{Round: 7, QC: links[2].qc, TC: tc}}, "timeout certificate of round 6"},
 		"old vote":       {safety.State{Epoch: 1, LastVoted: 1, LastVote: &consensus.Vote{Data: links[1].qc.Data}}, ""},

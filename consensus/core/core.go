@@ -145,14 +145,13 @@ type Core struct {
 	witness   witness
 	guard     guard
 	heard     hearing
-	candidate *node          // the first valid proposal of the current round
-	build     *build         // the Build that is under way
-	proposed  consensus.Hash // our newest proposal since the start
-	waiting   bool           // we lead the round and wait for work
-	idleUntil time.Time      // when that wait ends at the latest; zero before the first wait of the round
-	idleOver  bool           // the wait is over: an empty block will do
-	allowed   bool           // the round lasts longer for an idle leader
-	work      bool           // work came since the last Build was asked for
+	candidate *node     // the first valid proposal of the current round
+	build     *build    // the Build that is under way
+	waiting   bool      // we lead the round and wait for work
+	idleUntil time.Time // when that wait ends at the latest; zero before the first wait of the round
+	idleOver  bool      // the wait is over: an empty block will do
+	allowed   bool      // the round lasts longer for an idle leader
+	work      bool      // work came since the last Build was asked for
 
 	dirty   Save // what is not durable yet
 	effects Effects
@@ -233,24 +232,31 @@ func (c *Core) finish() Effects {
 	return out
 }
 
-// toSave returns what must be durable before the effects (P20): certificates and the safety state before anything leaves,
-// the target of a fetch among them, and the blocks before a vote or a proposal, which rest on the whole branch. What is
-// not due stays dirty: so a round costs one Save, and a block that is fetched and committed before we vote again is
-// written once, by its commit.
+// toSave returns what must be durable before the effects (P20): the safety state before anything leaves; before anything but
+// a proposal the certificates as well, the target of a fetch among them; before a vote also the blocks of the whole branch,
+// which it rests on. What is not due stays dirty: so a round costs one Save of blocks, and a block that is fetched and
+// committed before we vote again is written once, by its commit.
 func (c *Core) toSave() *Save {
-	if len(c.effects.Send) == 0 && len(c.effects.Fetch) == 0 {
-		return nil
-	}
-	save := c.dirty
-	if slices.ContainsFunc(c.effects.Send, func(e Envelope) bool { return e.Vote != nil || e.Proposal != nil }) {
-		c.dirty = Save{}
-	} else {
-		save.Blocks, c.dirty = nil, Save{Blocks: c.dirty.Blocks}
+	proposes := func(e Envelope) bool { return e.Proposal != nil }
+	votes := func(e Envelope) bool { return e.Vote != nil }
+	save := Save{}
+	switch sends := c.effects.Send; {
+	case slices.ContainsFunc(sends, votes):
+		save, c.dirty = c.dirty, Save{}
+	case len(c.effects.Fetch) > 0 || !every(sends, proposes):
+		save, c.dirty = c.dirty, Save{Blocks: c.dirty.Blocks}
+		save.Blocks = nil
+	case len(sends) > 0:
+		save.Safety, c.dirty.Safety = c.dirty.Safety, nil
 	}
 	if save.isEmpty() {
 		return nil
 	}
 	return &save
+}
+
+func every(sends []Envelope, is func(Envelope) bool) bool {
+	return !slices.ContainsFunc(sends, func(e Envelope) bool { return !is(e) })
 }
 
 // committed forgets to save the blocks that their commits make durable.

@@ -262,12 +262,15 @@ func (o *oracle) saved(n *node) {
 
 // leaves checks a message of a node, signed already, at the moment it leaves.
 func (o *oracle) leaves(n *node, m *message, e core.Envelope) {
-	o.certificatesDurable(n, e.Sync)
+	o.seeCertificates(e.Sync)
+	if e.Proposal == nil { // whoever votes for it stores them
+		o.certificatesDurable(n, e.Sync)
+	}
 	state := n.disk.state()
 	switch m.kind {
 	case "proposal":
 		o.proposal(n, m, e.Proposal)
-		if state.LastProposal != e.Proposal.Block.ID() || state.LastProposed != m.round || n.disk.blocks[e.Proposal.Block.ID()] == nil {
+		if state.LastProposal != e.Proposal.Block.ID() || state.LastProposed != m.round {
 			o.fail("%s sends a proposal that is not saved", n.name)
 		}
 	case "vote":
@@ -317,11 +320,14 @@ func (o *oracle) signedOnce(n *node, kind string, round consensus.Round, content
 	o.wire[key] = content
 }
 
-// certificatesDurable: nothing may rest on a certificate that a crash would lose.
-func (o *oracle) certificatesDurable(n *node, s *consensus.SyncInfo) {
+func (o *oracle) seeCertificates(s *consensus.SyncInfo) {
 	o.seeQC(s.HighQC)
 	o.seeQC(s.CommitQC)
 	o.seeTC(s.TC)
+}
+
+// certificatesDurable: nothing may rest on a certificate that a crash would lose.
+func (o *oracle) certificatesDurable(n *node, s *consensus.SyncInfo) {
 	var high, tc consensus.Round
 	for _, raw := range [][]byte{n.disk.highQC, n.disk.proof} {
 		if raw != nil {

@@ -116,9 +116,7 @@ func (c *Core) dropOld() {
 // insert adds a block under its parent; it will be durable before anything that rests on it is sent.
 func (c *Core) insert(b *consensus.Block, parent *node) *node {
 	n := c.tree.insert(b, parent)
-	if n.id != c.proposed { // that one was made durable before it was sent
-		c.dirty.Blocks = append(c.dirty.Blocks, b)
-	}
+	c.dirty.Blocks = append(c.dirty.Blocks, b)
 	if qc := c.certified[b.Round]; qc != nil && qc.Block().ID == n.id {
 		c.certify(n, qc)
 	}

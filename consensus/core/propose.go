@@ -93,8 +93,6 @@ func (c *Core) propose(b *build, payload [][]byte) {
 	}
 	c.setSafety(next)
 	c.signing(consensus.ProposalEvidence, b.round)
-	c.proposed = block.ID()
-	c.dirty.Blocks = append(c.dirty.Blocks, block)
 	c.deadline.idle = time.Time{}
 	c.note(ProposalSigned{Block: block})
 	c.send(Envelope{Proposal: c.proposal(block)})

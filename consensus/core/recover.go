@@ -33,17 +33,12 @@ func (c *Core) recover(rec Recovery) {
 	c.planFetch(consensus.ValidatorID{})
 }
 
-// recoverTree inserts the stored blocks, drops old uncertified ones beyond the tree's limit, and begins to execute. A
-// block of our own above the last proposed round was stored, but the crash came before the safety record: nobody ever
-// saw it, and beside what we propose in its place it would look like equivocation.
+// recoverTree inserts the stored blocks, drops old uncertified ones beyond the tree's limit, and begins to execute.
 func (c *Core) recoverTree(blocks []*consensus.Block) {
 	root := c.tree.root
 	root.state = inserted // nothing is executed while the tree is being built
 	for _, b := range blocks {
 		c.learnQC(b.QC)
-		if b.Proposer == c.cfg.Self && b.Round > c.safety.LastProposed {
-			continue
-		}
 		if parent := c.tree.get(b.Parent); parent != nil && c.tree.get(b.ID()) == nil {
 			c.insert(b, parent)
 		}

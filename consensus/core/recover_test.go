@@ -2,6 +2,7 @@ package core_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/cairnchain/cairn/consensus"
 	"github.com/cairnchain/cairn/consensus/consensustest"
@@ -9,46 +10,48 @@ import (
 	"github.com/cairnchain/cairn/consensus/safety"
 )
 
-// A crash between the two halves of a save leaves our block in the store and not in the safety record. It was never
-// sent: it must not be in the tree, where the block that takes its place would make us accuse ourselves. One that the
-// record knows of must be there.
-func TestOwnBlockThatWasNeverProposed(t *testing.T) {
+// TestProposalBeforeItsBlock: a proposal leaves when the safety record has it, and nothing else of it is durable; its block is
+// saved before our own vote for it leaves. A crash between the two loses the block and not the promise: in its round
+// nothing else is proposed.
+func TestProposalBeforeItsBlock(t *testing.T) {
 	c := consensustest.New(1)
-	verifier := c.Verifier()
-	genesis := must(verifier.QC(c.GenesisQC()))
-	lost := c.Block(c.GenesisQC(), 1, nil, "lost")
-	known := must(safety.Propose(safety.Initial(consensus.FirstEpoch), lost))
-	for name, tc := range map[string]struct {
-		record safety.State
-		holds  bool
-	}{
-		"stored only": {safety.Initial(consensus.FirstEpoch), false},
-		"proposed":    {known, true},
-	} {
-		node, _ := core.New(core.Config{
+	genesis := must(c.Verifier().QC(c.GenesisQC()))
+	life := func(state safety.State) (*core.Core, core.Effects) {
+		return core.New(core.Config{
 			Domain: c.Domain, Validators: c.Set, Self: c.ID(0), ContiguousRounds: 2, Timing: core.DefaultTiming(),
 			Election: core.RoundRobin(c.Set, 2),
-		}, core.Recovery{
-			Now: start, Safety: tc.record, Root: c.Root, Proof: genesis, HighQC: genesis, Blocks: []*consensus.Block{lost},
-		})
-		if got := node.Holds(lost.ID()); got != tc.holds {
-			t.Errorf("%s: in the tree: %v, want %v", name, got, tc.holds)
-		}
-		if tc.holds {
-			continue
-		}
-		effects := node.Step(core.PayloadBuilt{At: core.At(start), Round: 1, Parent: c.Root.ID, Payload: [][]byte{[]byte("new")}})
-		if len(effects.Send) != 1 || effects.Send[0].Proposal == nil {
-			t.Fatalf("%s: no proposal in its place: %+v", name, effects)
-		}
-		signed := c.Identity(0).Proposal(effects.Send[0].Proposal)
-		sync := must(verifier.SyncInfo(&consensus.SyncInfo{HighQC: c.GenesisQC()}))
-		effects = node.Step(core.ProposalReceived{At: core.At(start), From: c.ID(0), Proposal: signed, Sync: sync})
-		for _, n := range effects.Notes {
-			if e, ok := n.(core.Equivocation); ok {
-				t.Errorf("%s: we accuse ourselves: %+v", name, e)
-			}
-		}
+		}, core.Recovery{Now: start, Safety: state, Root: c.Root, Proof: genesis, HighQC: genesis})
+	}
+	built := core.PayloadBuilt{At: core.At(start), Round: 1, Parent: c.Root.ID, Payload: [][]byte{[]byte("new")}}
+
+	node, effects := life(safety.Initial(consensus.FirstEpoch))
+	if effects.Build == nil {
+		t.Fatalf("it does not build: %+v", effects)
+	}
+	effects = node.Step(built)
+	if len(effects.Send) != 1 || effects.Send[0].Proposal == nil {
+		t.Fatalf("no proposal: %+v", effects)
+	}
+	block, saved := effects.Send[0].Proposal.Block, effects.Save
+	if saved == nil || saved.Safety == nil || saved.Safety.LastProposal != block.ID() || len(saved.Blocks) > 0 || saved.HighQC != nil {
+		t.Fatalf("saved before the proposal leaves: %+v", saved)
+	}
+	sync := must(c.Verifier().SyncInfo(&consensus.SyncInfo{HighQC: c.GenesisQC()}))
+	node.Step(core.ProposalReceived{At: core.At(start), From: c.ID(0), Proposal: c.Identity(0).Proposal(effects.Send[0].Proposal), Sync: sync})
+	effects = node.Step(core.BlockExecuted{At: core.At(time.UnixMilli(int64(block.Timestamp))), Info: consensustest.Outcome(block)})
+	if len(effects.Send) != 1 || effects.Send[0].Vote == nil {
+		t.Fatalf("no vote: %+v", effects)
+	}
+	if s := effects.Save; s == nil || s.Safety == nil || len(s.Blocks) != 1 || s.Blocks[0].ID() != block.ID() {
+		t.Errorf("saved before the vote leaves: %+v", s)
+	}
+
+	node, effects = life(*saved.Safety)
+	if effects.Build != nil {
+		t.Error("after a crash it builds another block for the round")
+	}
+	if effects := node.Step(built); len(effects.Send) > 0 {
+		t.Errorf("after a crash it proposes another block in the round: %+v", effects.Send)
 	}
 }
 

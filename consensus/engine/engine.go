@@ -48,6 +48,7 @@ type Engine struct {
 	asked    asked
 	duration time.Duration // of the current round
 	rebuilds rebuilds
+	proposed atomic.Pointer[consensus.Block] // our newest proposal since the start
 	status   atomic.Pointer[Status]
 }
 
@@ -205,6 +206,7 @@ func (e *Engine) send(envelope core.Envelope) {
 	switch self := e.cfg.Self; {
 	case envelope.Proposal != nil:
 		signed := e.identity.Proposal(envelope.Proposal)
+		e.proposed.Store(envelope.Proposal.Block)
 		m.Proposal, m.Compact = signed.Get(), signed.Get().Compact(ridesInline)
 		own = func(at core.At) core.Event {
 			return core.ProposalReceived{At: at, From: self, Proposal: signed, Sync: sync}

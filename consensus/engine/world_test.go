@@ -33,6 +33,7 @@ type world struct {
 	named    int                                                                   // and those left out
 	give     func(req consensus.PayloadRequest, honest [][]byte) ([][]byte, error) // what requests for transactions get; nil: the truth
 	signed   map[string][]byte                                                     // kind, signer and round of everything on the wire: what was signed
+	leaves   func(*member, *consensus.Message)                                     // called when something is broadcast; may be nil
 }
 
 // member is one validator. Its disks outlive its engine.
@@ -193,6 +194,9 @@ func (m *member) goNow(work func(context.Context) engine.Task) {
 // Broadcast is part of Transport.
 func (m *member) Broadcast(msg *consensus.Message) {
 	m.record(msg)
+	if m.w.leaves != nil {
+		m.w.leaves(m, msg)
+	}
 	for _, other := range m.w.members {
 		if other != m {
 			other.deliver(m.id, msg)
@@ -288,7 +292,7 @@ func (m *member) FetchTransactions(ctx context.Context, peer consensus.Validator
 	}
 	for _, other := range m.w.members {
 		if other.id == peer && other.alive {
-			txs, err := other.store.Payload(req.Block, req.Positions, 1<<20)
+			txs, err := other.engine.Payload(req.Block, req.Positions, 1<<20)
 			if m.w.give != nil {
 				return m.w.give(req, txs)
 			}

@@ -72,7 +72,7 @@ func (v *validator) FetchTransactions(_ context.Context, peer consensus.Validato
 	}
 	link := w.net.links[v.i][other.i].knobs
 	v.fetchWait += 2*link.delay + w.between(0, 2*link.jitter)
-	txs, err := other.store.Payload(req.Block, req.Positions, w.knobs.payload())
+	txs, err := other.engine.Payload(req.Block, req.Positions, w.knobs.payload())
 	if other.actor != nil {
 		var late time.Duration
 		if txs, late = other.actor.give(req, txs); txs == nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // backups is how many runs of each kind there are: enough for every way in which a restored record can be behind.
-const backups = 40
+const backups = 100
 
 // restored runs a chain in which a validator goes on from an older copy of its disks, at a random instant while the others
 // are where it left them, and returns what came of it.
