@@ -7,7 +7,8 @@ import (
 )
 
 // Lost says what the safety record proves to have been durable here and is not any more; "" when nothing. A vote or timeout
-// is recorded after the blocks and certificates that it rests on (P20), so the record is a witness outside of the database: a journal that lost its tail, a backup, or an empty database in the place of another one show themselves.
+// is recorded after the blocks and certificates that it rests on (P20), so the record is a witness outside of the
+// database: a journal that lost its tail, a backup, or an empty database in the place of another one show themselves.
 // What is lost comes back from peers; what was signed is not signed again, whatever is lost, for that rests on the record
 // alone. Recover keeps the blocks that the record names, on dead branches too, where a validator may have signed before it
 // learned of the commit. Ask before Recover. Safe for concurrent use.
