@@ -49,6 +49,7 @@ type Engine struct {
 	duration time.Duration // of the current round
 	rebuilds rebuilds
 	proposed atomic.Pointer[consensus.Block] // our newest proposal since the start
+	room     room                            // of the next block that we propose
 	status   atomic.Pointer[Status]
 }
 
@@ -68,6 +69,7 @@ func New(cfg Config, env Env) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.room = newRoom(cfg.Room, rec.Root)
 	var effects core.Effects
 	e.core, effects = core.New(core.Config{
 		Domain:           cfg.Verifier.Domain,
@@ -142,6 +144,7 @@ func (e *Engine) carryOut(effects core.Effects) error {
 		return errors.Join(fmt.Errorf("consensus halts: %w", e.explain(effects.Halt)), e.keepEvidence(effects.Notes))
 	}
 	e.commits.add(effects.Commit) // before saving: what leaves may rest on them
+	e.room.committed(effects.Commit)
 	if err := e.save(effects.Save); err != nil {
 		return err
 	}

@@ -113,13 +113,13 @@ func (e *Engine) build(b core.Build) {
 	if parent == nil {
 		panic(fmt.Sprintf("engine: build on %v, which is not executed", b.Parent))
 	}
-	state, sequences := e.stateAfter(parent), ahead(parent)
+	state, sequences, room := e.stateAfter(parent), ahead(parent), e.room.of(b)
 	e.env.Async.Go(func(context.Context) Task {
 		if b.Empty {
 			return done(nil)
 		}
 		start := e.env.Clock.Now()
-		candidates := e.env.Pool.Next(e.cfg.Room, sequences)
+		candidates := e.env.Pool.Next(room, sequences)
 		if len(candidates) == 0 {
 			return done(nil)
 		}

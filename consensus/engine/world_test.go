@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -28,6 +29,7 @@ type world struct {
 	genesis  *consensus.Genesis
 	members  []*member
 	queue    []func() error
+	later    []delayed                                                             // what comes when time has gone on
 	proposal *consensus.Message                                                    // the latest
 	bodies   int                                                                   // transactions that rode inline
 	named    int                                                                   // and those left out
@@ -57,6 +59,13 @@ type member struct {
 	slow     int                        // how many other pieces of work are done before a write of commits is
 	writing  bool                       // such a write is under way
 	app      app.App
+	spent    func() time.Duration // how long the work just done takes; nil: no time
+}
+
+// delayed is a piece of work of which others hear when its time has come.
+type delayed struct {
+	at   time.Time
+	work func() error
 }
 
 type consensusSigner = consensustest.FastSigner
@@ -184,9 +193,22 @@ func (m *member) goLate(others int, work func(context.Context) engine.Task) {
 func (m *member) goNow(work func(context.Context) engine.Task) {
 	life := m.life
 	m.w.queue = append(m.w.queue, func() error {
-		if m.alive && m.life == life {
-			m.post(work(context.Background()))
+		if !m.alive || m.life != life {
+			return nil
 		}
+		task := work(context.Background())
+		if m.spent != nil {
+			if d := m.spent(); d > 0 {
+				m.w.later = append(m.w.later, delayed{m.w.now.Add(d), func() error {
+					if m.life == life {
+						m.post(task)
+					}
+					return nil
+				}})
+				return nil
+			}
+		}
+		m.post(task)
 		return nil
 	})
 }
@@ -337,10 +359,22 @@ func (w *world) wakeForWork() {
 
 func (w *world) fireNext() {
 	var due *member
+	next := -1
+	for i, d := range w.later {
+		if next < 0 || d.at.Before(w.later[next].at) {
+			next = i
+		}
+	}
 	for _, m := range w.members {
 		if m.alive && (due == nil || m.engine.Armed().Before(due.engine.Armed())) {
 			due = m
 		}
+	}
+	if next >= 0 && !due.engine.Armed().Before(w.later[next].at) {
+		w.now = w.later[next].at
+		w.queue = append(w.queue, w.later[next].work)
+		w.later = slices.Delete(w.later, next, next+1)
+		return
 	}
 	if due.engine.Armed().After(w.now) {
 		w.now = due.engine.Armed()
