@@ -28,6 +28,7 @@ type ghost struct {
 	receive   func(from consensus.ValidatorID, m *consensus.Message)
 	connected func(ctx context.Context, peer consensus.ValidatorID) // on a goroutine of its own
 	chain     func(req consensus.FetchRequest, maxBlocks, maxBytes int) (*consensus.Chunk, error)
+	share     func(ctx context.Context, send func(peer.Batch) error) error // while a mempool stream to a peer is up
 }
 
 // haunt puts the key of a member on the network, until the end of the test or of the ghost. prepare sets the functions.
@@ -100,7 +101,10 @@ func (g *ghost) Connected(ctx context.Context, to consensus.ValidatorID) {
 func (g *ghost) Disconnected(consensus.ValidatorID) {}
 
 // Share is part of peer.Node.
-func (g *ghost) Share(ctx context.Context, _ consensus.ValidatorID, _ bool, _ func(peer.Batch) error) error {
+func (g *ghost) Share(ctx context.Context, _ consensus.ValidatorID, _ bool, send func(peer.Batch) error) error {
+	if g.share != nil {
+		return g.share(ctx, send)
+	}
 	<-ctx.Done()
 	return ctx.Err()
 }
