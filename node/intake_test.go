@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"slices"
@@ -110,6 +111,42 @@ func TestRateOfAPeerIsBounded(t *testing.T) {
 	}
 	if wait := r.take(now, peer.MaxBatchTransactions, peer.MaxFrameBytes); wait != 0 {
 		t.Errorf("the largest batch: %v", wait)
+	}
+}
+
+// R02: what no honest validator shares uses up the rate of whoever shares it, and of nobody else.
+func TestOffencesUseUpTheRate(t *testing.T) {
+	n, from := idleNode(t, func(*Settings) {})
+	now := time.Now()
+	n.intake.now = func() time.Time { return now }
+	r := newRate(now)
+	n.intake.rates[from] = r
+	admit := func(txs ...[]byte) peer.Acknowledgement {
+		a, err := inbound{n}.Transactions(t.Context(), from, txs)
+		if err != nil && !errors.Is(err, errOffence) {
+			t.Fatal(err)
+		}
+		return a
+	}
+	bad := make([][]byte, peer.MaxBatchTransactions)
+	for i := range bad {
+		bad[i] = fmt.Appendf(nil, "no number %d x", i)
+	}
+	if a := admit(bad...); a.BackOff != 0 || a.Accepted != peer.MaxBatchTransactions {
+		t.Fatalf("the first batch: %+v", a)
+	}
+	if got, want := r.transactions.Holds(now), float64(sharedPerSecond-peer.MaxBatchTransactions*offenceCost); got != want {
+		t.Errorf("%v transactions are left, want %v", got, want)
+	}
+	good := counts("sheep", 0, 2)
+	a := admit(good...)
+	if a.BackOff <= 0 || a.BackOff > 2*time.Second || len(a.Retry) != len(good) {
+		t.Fatalf("after it: %+v", a)
+	}
+	now = now.Add(a.BackOff)
+	left := r.transactions.Holds(now)
+	if a := admit(good...); a.Accepted != 2 || r.transactions.Holds(now) < left-3 {
+		t.Errorf("good ones: %+v, %v left of %v", a, r.transactions.Holds(now), left)
 	}
 }
 

@@ -52,6 +52,10 @@ const (
 	// MaxSubmissionTransactions is the number of transactions of one SubmitTransactions, or of one message on
 	// StreamSubmissions; a request with more is MALFORMED_REQUEST.
 	MaxSubmissionTransactions = 500
+	// forgedCost is for how many submissions a bad signature counts: it takes several times what a good one takes, which is
+	// verified together with others, and tens of times what any other refusal does. Whoever submits nothing else has a
+	// sixteenth of the rate.
+	forgedCost = 16
 	// maxSubmissionStreams bounds the streams of submissions, for each holds requests that wait; further ones are
 	// STREAM_LIMIT.
 	maxSubmissionStreams = 512

@@ -119,6 +119,18 @@ func (b *buckets) takeSome(client string, want int) (got int, retry time.Duratio
 	return got, mine.Lacks(now, 1)
 }
 
+// charge takes tokens that the client may not have: then it has less than none, but not less than a burst below.
+func (b *buckets) charge(client string, tokens int) {
+	if b.rate < 0 || tokens == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now()
+	mine := b.find(client, now)
+	mine.Charge(min(float64(tokens), mine.Holds(now)+b.burst))
+}
+
 // period is the time in which so many tokens come.
 func (b *buckets) period(tokens float64) time.Duration {
 	return time.Duration(tokens / b.rate * float64(time.Second))

@@ -44,6 +44,7 @@ func (s *Server) offerAll(ctx context.Context, client string, in []*cairnv1.Sign
 	for i := got; i < len(in); i++ {
 		s.outcomeOf(out[i], fate{}, rateLimited(retry+s.submits.period(float64(i-got))))
 	}
+	defer func() { s.chargeForged(client, out[:got]) }()
 	if s.isListener() {
 		return out, s.forwardAll(ctx, in[:got], out[:got])
 	}
@@ -74,6 +75,17 @@ func (s *Server) offerAll(ctx context.Context, client string, in []*cairnv1.Sign
 		s.outcomeOf(outcome, f, err)
 	}
 	return out, nil
+}
+
+// chargeForged has a client pay for signatures that are none.
+func (s *Server) chargeForged(client string, outcomes []*cairnv1.SubmissionOutcome) {
+	forged := 0
+	for _, o := range outcomes {
+		if o.GetError().GetReason() == cairnv1.ErrorReason_BAD_SIGNATURE {
+			forged++
+		}
+	}
+	s.submits.charge(client, forged*(forgedCost-1))
 }
 
 // newOutcomes makes n empty outcomes in one piece.

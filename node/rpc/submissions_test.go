@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -167,6 +168,53 @@ func TestRateOfManySubmissions(t *testing.T) {
 		}
 	}
 	wantReason(t, second(f.submit(t.Context(), f.transfer(1, 0), 0)), cairnv1.ErrorReason_RATE_LIMITED)
+}
+
+// R02: a bad signature counts for forgedCost submissions, by either call; nobody else pays for it.
+func TestForgedOnesCostMore(t *testing.T) {
+	now := time.Unix(1000, 0)
+	f := start(t, configured(func(c *Config) {
+		c.Now = func() time.Time { return now }
+		c.Limits = Limits{SubmitRate: 1, SubmitBurst: 2 * forgedCost}
+	}))
+	forged := func(sequence uint64) ledger.Transaction {
+		tx := f.transfer(0, sequence)
+		tx.Signature[40] ^= 1
+		return tx
+	}
+	wantReason(t, second(f.submit(t.Context(), forged(0), 0)), cairnv1.ErrorReason_BAD_SIGNATURE)
+	for i, o := range f.submitAll(wires(forged(1), f.transfer(0, 0))...) {
+		if want := []cairnv1.ErrorReason_Value{cairnv1.ErrorReason_BAD_SIGNATURE, 0}[i]; o.GetError().GetReason() != want {
+			t.Errorf("%d: %v", i, o)
+		}
+	}
+	// 2 of them and a good one: less than nothing is left.
+	d := wantReason(t, second(f.submit(t.Context(), f.transfer(0, 1), 0)), cairnv1.ErrorReason_RATE_LIMITED)
+	if d.retry != 2*time.Second {
+		t.Errorf("RetryInfo %v", d.retry)
+	}
+	elsewhere := metadata.AppendToOutgoingContext(t.Context(), forwardedFor, "192.0.2.9")
+	if _, err := f.submit(elsewhere, f.transfer(0, 1), 0); err != nil {
+		t.Error("another client:", err)
+	}
+	now = now.Add(d.retry)
+	if _, err := f.submit(t.Context(), f.transfer(0, 2), 0); err != nil {
+		t.Error("after the rest:", err)
+	}
+	// However many come at once, the debt is bounded by a burst.
+	b := newBuckets(1, 5, func() time.Time { return now })
+	b.charge("a", 1000)
+	if retry, ok := b.take("a"); ok || retry != 6*time.Second {
+		t.Errorf("%v, %v", retry, ok)
+	}
+	if got, _ := b.takeSome("a", 3); got != 0 {
+		t.Errorf("%d taken of a debt", got)
+	}
+	unlimited := newBuckets(-1, 0, time.Now)
+	unlimited.charge("a", 1000)
+	if _, ok := unlimited.take("a"); !ok {
+		t.Error("without a limit nothing is owed")
+	}
 }
 
 func second[T any](_ T, err error) error { return err }

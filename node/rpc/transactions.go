@@ -41,7 +41,11 @@ func (t transactions) SubmitTransaction(ctx context.Context, req *cairnv1.Submit
 		fate, err = t.offer(tx)
 	}
 	if err != nil {
-		return nil, t.refuse(blame(err, tx))
+		refused := t.refuse(blame(err, tx))
+		if explain(refused).reason == cairnv1.ErrorReason_BAD_SIGNATURE {
+			t.submits.charge(t.clientOf(ctx), forgedCost-1)
+		}
+		return nil, refused
 	}
 	if !t.isListener() {
 		if fate, err = t.await(ctx, fate, wait); err != nil {
