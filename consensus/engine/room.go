@@ -23,6 +23,9 @@ const (
 	// would come at once; with more a third of the leaders being dead, two rounds in six, would keep blocks small for ever.
 	commitsToDouble = 2
 	maxDebt         = maxHalvings * commitsToDouble
+	// minRoom is how many transactions there is always room for: where rounds expire because messages are lost, not because
+	// blocks are large, smaller ones would only be slower.
+	minRoom = 16
 )
 
 func newRoom(limit mempool.Room, tip consensus.BlockInfo) room { return room{limit: limit, tip: tip} }
@@ -42,11 +45,11 @@ func (r *room) owing(round consensus.Round, height consensus.Height) int {
 	return min(r.debt+commitsToDouble*int(min(rounds-blocks, maxHalvings)), maxDebt)
 }
 
-// of returns the room of a block to be built. It has at least one transaction, of whatever size the limit lets in.
+// of returns the room of a block to be built. It has room for any transaction that the limit lets in.
 func (r *room) of(b core.Build) mempool.Room {
 	halvings := (r.owing(b.Round, b.Height) + commitsToDouble - 1) / commitsToDouble
 	return mempool.Room{
-		Transactions: (r.limit.Transactions-1)>>halvings + 1,
+		Transactions: max((r.limit.Transactions-1)>>halvings+1, min(r.limit.Transactions, minRoom)),
 		Bytes:        max(r.limit.Bytes>>halvings, min(r.limit.Bytes, consensus.MaxTransactionBytes)),
 	}
 }

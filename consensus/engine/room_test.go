@@ -52,9 +52,11 @@ func TestRoom(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
-	for _, limit := range []mempool.Room{{Transactions: 1, Bytes: 1}, {Transactions: 2, Bytes: consensus.MaxTransactionBytes + 1}} {
+	for _, limit := range []mempool.Room{
+		{Transactions: 1, Bytes: 1}, {Transactions: minRoom, Bytes: consensus.MaxTransactionBytes}, {Transactions: minRoom + 1, Bytes: consensus.MaxTransactionBytes + 1},
+	} {
 		r := newRoom(limit, consensus.BlockInfo{})
-		want := mempool.Room{Transactions: 1, Bytes: min(limit.Bytes, consensus.MaxTransactionBytes)}
+		want := mempool.Room{Transactions: min(limit.Transactions, minRoom), Bytes: min(limit.Bytes, consensus.MaxTransactionBytes)}
 		if got := r.of(buildAbove(&r, 100, 0)); got != want {
 			t.Errorf("%v shrinks to %v", limit, got)
 		}

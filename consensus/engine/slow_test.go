@@ -41,7 +41,7 @@ func blocksShrink(t *testing.T, rule consensus.CommitRule) {
 	apps := make([]*slowApp, len(w.members))
 	for i, m := range w.members {
 		m.crash()
-		apps[i] = &slowApp{each: 150 * time.Millisecond}
+		apps[i] = &slowApp{each: 110 * time.Millisecond}
 		m.app, m.spent = apps[i], apps[i].spent
 		m.start()
 	}
