@@ -351,5 +351,8 @@ func (c *Core) Status() Status {
 // Round returns the current round.
 func (c *Core) Round() consensus.Round { return c.round }
 
+// HighQC returns the certificate of the highest round.
+func (c *Core) HighQC() *consensus.QC { return c.highQC }
+
 // SyncInfo returns our highest certificates.
 func (c *Core) SyncInfo() *consensus.SyncInfo { return c.syncInfo() }

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/cairnchain/cairn/consensus"
@@ -110,11 +111,11 @@ func (q *commitQueue) done() (more bool) {
 	return q.writing
 }
 
-// commitNow starts the commits that are due, and then the executions for which there is room again. While we are about to
-// propose commits wait: all others wait for our proposal, and its Save would queue behind theirs at the device. A payload
-// always comes, so they do not wait long.
+// commitNow starts the commits that are due, unless they may wait, and then the executions for which there is room again.
+// While we are about to propose commits wait: all others wait for our proposal, and its Save would queue behind theirs at
+// the device. A payload always comes, so they do not wait long.
 func (e *Engine) commitNow() {
-	if next := e.commits.open[e.commits.due:]; e.building == 0 && len(next) > 0 {
+	if next := e.commits.open[e.commits.due:]; e.building == 0 && len(next) > 0 && !e.mayWait(next) {
 		e.commits.due = len(e.commits.open)
 		all := make([]written, len(next))
 		for i, c := range next {
@@ -129,6 +130,17 @@ func (e *Engine) commitNow() {
 		e.commits.held = e.commits.held[1:]
 		e.execute(next)
 	}
+}
+
+// mayWait reports whether commits can be in the write of the next one: nobody waits for an empty block, and that of the
+// high QC, whose commit is next, is not empty. So a transaction that comes alone costs each validator one write and not
+// two, and the other one is not in the way of its own block.
+func (e *Engine) mayWait(next []core.Commit) bool {
+	if slices.ContainsFunc(next, func(c core.Commit) bool { return !c.Block.IsEmpty() }) {
+		return false
+	}
+	top := e.outcomes[e.core.HighQC().Block().ID]
+	return top != nil && len(top.result.Receipts) > 0
 }
 
 func (e *Engine) written(c core.Commit) written {

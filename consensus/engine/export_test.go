@@ -11,6 +11,9 @@ func (e *Engine) Held() (building, commits, writing int) {
 	return e.building, len(e.commits.open) - e.commits.due, e.commits.due
 }
 
+// MayWait reports whether what Held counts as commits may wait for the next one.
+func (e *Engine) MayWait() bool { return e.mayWait(e.commits.open[e.commits.due:]) }
+
 // Waiting returns how many executions wait until fewer commits do.
 func (e *Engine) Waiting() int { return len(e.commits.held) }
 

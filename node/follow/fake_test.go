@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
 	"github.com/cairnchain/cairn/app"
@@ -103,6 +104,12 @@ type tampered struct {
 // SendMsg lies, if the test wants it.
 func (s tampered) SendMsg(m any) error {
 	commit, ok := m.(*cairnv1.StreamCommitsResponse)
+	if encoded, is := m.(interface{ Bytes() []byte }); is { // a commit, which all streams share
+		commit, ok = &cairnv1.StreamCommitsResponse{}, true
+		if err := proto.Unmarshal(encoded.Bytes(), commit); err != nil {
+			return err
+		}
+	}
 	s.f.mu.Lock()
 	tamper := s.f.tamper
 	s.f.mu.Unlock()

@@ -16,9 +16,9 @@ import (
 	cairnv1 "github.com/cairnchain/cairn/api/cairn/v1"
 )
 
-// requestCodec is gRPC's protobuf codec, but that what is encoded goes out as it is, and that a request of ours which does not decode is no error of the codec:
-// grpc-go would answer it at once, by a status without ErrorInfo. Such a request comes out empty, with a mark by which
-// check knows it.
+// requestCodec is gRPC's protobuf codec, but that what is encoded goes out as it is, and that a request of ours which does
+// not decode is no error of the codec: grpc-go would answer it at once, by a status without ErrorInfo. Such a request comes
+// out empty, with a mark by which check knows it.
 type requestCodec struct {
 	encoding.CodecV2
 	limit int // bytes of a request

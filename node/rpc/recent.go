@@ -14,6 +14,9 @@ import (
 // be changed.
 type encoded struct{ wire mem.SliceBuffer }
 
+// Bytes is what an interceptor sees of the message.
+func (e *encoded) Bytes() []byte { return e.wire }
+
 // encode makes the bytes of a message.
 func encode(message proto.Message) (*encoded, error) {
 	wire, err := proto.Marshal(message)
