@@ -25,15 +25,18 @@ type renderings struct {
 
 	mu    sync.Mutex
 	of    map[string]*rendering // by the bytes of the message
-	order []string              // of of, the oldest first
+	order []*rendering          // of of, the oldest first
 	bytes int
 }
 
 type rendering struct {
+	raw  string // the message
 	once sync.Once
 	text []byte // not to be changed
 	err  error
 }
+
+func (r *rendering) size() int { return len(r.raw) + len(r.text) }
 
 func newRenderings(frame framing) *renderings {
 	return &renderings{frame: frame, max: maxRendered, of: map[string]*rendering{}}
@@ -44,13 +47,13 @@ func (r *renderings) get(raw []byte) ([]byte, error) {
 	r.mu.Lock()
 	one, found := r.of[string(raw)]
 	if !found {
-		one = &rendering{}
-		r.of[string(raw)] = one
+		one = &rendering{raw: string(raw)}
+		r.of[one.raw] = one
 	}
 	r.mu.Unlock()
 	one.once.Do(func() {
 		one.text, one.err = r.render(raw)
-		r.made(string(raw), one)
+		r.made(one)
 	})
 	return one.text, one.err
 }
@@ -64,19 +67,20 @@ func (r *renderings) render(raw []byte) ([]byte, error) {
 }
 
 // made lets the oldest texts go in favour of a new one.
-func (r *renderings) made(raw string, one *rendering) {
+func (r *renderings) made(one *rendering) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if one.err != nil || len(raw)+len(one.text) > r.max {
-		delete(r.of, raw)
+	if one.err != nil || one.size() > r.max {
+		delete(r.of, one.raw)
 		return
 	}
-	r.order = append(r.order, raw)
-	r.bytes += len(raw) + len(one.text)
+	r.order = append(r.order, one)
+	r.bytes += one.size()
 	for r.bytes > r.max {
 		oldest := r.order[0]
-		r.bytes -= len(oldest) + len(r.of[oldest].text)
-		delete(r.of, oldest)
+		r.bytes -= oldest.size()
+		delete(r.of, oldest.raw)
+		r.order[0] = nil // or the slice would keep it
 		r.order = r.order[1:]
 	}
 }

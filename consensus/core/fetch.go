@@ -118,9 +118,10 @@ func (c *Core) shun(peer consensus.ValidatorID) {
 	c.shunned[peer] = c.now.Add(shunTime * c.cfg.Timing.Base)
 }
 
-// ask sends the next request unless one is under way or the tree is too large for another chunk and will shrink (P56). After each base interval
-// without an answer one more peer is asked, for half as many blocks, so that neither silent peers nor a slow connection of
-// our own hold the fetch up for long; when nobody is left the fetch starts over after such an interval.
+// ask sends the next request unless one is under way or the tree is too large for another chunk and will shrink (P56).
+// After each base interval without an answer one more peer is asked, for half as many blocks, so that neither silent peers
+// nor a slow connection of our own hold the fetch up for long; when nobody is left the fetch starts over after such an
+// interval.
 func (c *Core) ask() {
 	f := c.fetch
 	switch {

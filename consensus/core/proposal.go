@@ -101,8 +101,8 @@ func (c *Core) admit(b *consensus.Block) string {
 	return ""
 }
 
-// dropOld keeps the tree at MaxUncommitted and MaxUncommittedBytes: while it is not smaller, the uncertified block of the lowest round below ours goes
-// that nothing rests on. If a quorum did vote for it, it is fetched (P26).
+// dropOld keeps the tree at MaxUncommitted and MaxUncommittedBytes: while it is not smaller, the uncertified block of the
+// lowest round below ours goes that nothing rests on. If a quorum did vote for it, it is fetched (P26).
 func (c *Core) dropOld() {
 	for c.tree.isCrowded() {
 		old := c.tree.lowestLeaf(func(n *node) bool { return n.qc == nil && n.block.Round < c.round })

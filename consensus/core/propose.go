@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"time"
 
 	"github.com/cairnchain/cairn/consensus"
@@ -22,7 +23,7 @@ func (c *Core) lead() {
 		return
 	}
 	parent := c.tree.get(c.highQC.Block().ID)
-	if parent == nil || parent.state != executed || c.leader() != c.cfg.Self {
+	if parent == nil || parent.state != executed || c.leader() != c.cfg.Self || c.hasOwn(c.round) {
 		return
 	}
 	if c.build != nil && c.build.parent == parent.id {
@@ -39,6 +40,12 @@ func (c *Core) lead() {
 		Proposer:  c.cfg.Self,
 		Empty:     c.build.empty,
 	}
+}
+
+// hasOwn reports whether the tree has a block of ours of a round. Above what the safety record knows of, it was stored beside
+// a newer record than this one.
+func (c *Core) hasOwn(round consensus.Round) bool {
+	return slices.ContainsFunc(c.tree.byRound[round], func(n *node) bool { return n.block.Proposer == c.cfg.Self })
 }
 
 func (c *Core) onPayloadBuilt(ev PayloadBuilt) {

@@ -55,6 +55,82 @@ func TestProposalBeforeItsBlock(t *testing.T) {
 	}
 }
 
+// TestOldRecordBesideANewStore: a block of ours that is stored was proposed. When the record is older and does not know of
+// it, nothing else is proposed in its round.
+func TestOldRecordBesideANewStore(t *testing.T) {
+	c := consensustest.New(1)
+	genesis := must(c.Verifier().QC(c.GenesisQC()))
+	stored := c.Block(c.GenesisQC(), 1, nil, "proposed")
+	for _, blocks := range [][]*consensus.Block{nil, {stored}} {
+		_, effects := core.New(core.Config{
+			Domain: c.Domain, Validators: c.Set, Self: c.ID(0), ContiguousRounds: 2, Timing: core.DefaultTiming(),
+			Election: core.RoundRobin(c.Set, 2),
+		}, core.Recovery{
+			Now: start, Safety: safety.Initial(consensus.FirstEpoch), Root: c.Root, Proof: genesis, HighQC: genesis, Blocks: blocks,
+		})
+		if builds := effects.Build != nil; builds != (len(blocks) == 0) {
+			t.Errorf("with %d blocks of round 1 it builds another one: %v", len(blocks), builds)
+		}
+	}
+}
+
+// TestOwnBlockWithoutOurVote: when others certify our block before we vote for it, it is saved before our next proposal
+// leaves: of what we proposed the newest alone is in memory only.
+func TestOwnBlockWithoutOurVote(t *testing.T) {
+	c := consensustest.New(consensustest.Equal(4)...)
+	v := c.Verifier()
+	first := consensus.Round(1)
+	for c.Leader(first) != c.Leader(first+1) {
+		first++
+	}
+	self := c.Leader(first)
+	below, high := c.Chain(c.GenesisQC(), int(first)-1)
+	node, effects := core.New(core.Config{
+		Domain: c.Domain, Validators: c.Set, Self: c.ID(self), ContiguousRounds: 2, Timing: core.DefaultTiming(),
+		Election: core.RoundRobin(c.Set, 2), Unguarded: true,
+	}, core.Recovery{
+		Now: start, Safety: safety.Initial(consensus.FirstEpoch), Root: c.Root, Proof: must(v.QC(c.GenesisQC())),
+		HighQC: must(v.QC(high)), Blocks: below,
+	})
+	for _, b := range below {
+		effects = node.Step(core.BlockExecuted{At: core.At(start), Info: consensustest.Outcome(b)})
+	}
+	// propose answers the Build, and brings the proposal back to the core.
+	propose := func(tx string) *consensus.Block {
+		if effects.Build == nil {
+			t.Fatalf("%s: nothing is built: %+v", tx, effects)
+		}
+		effects = node.Step(core.PayloadBuilt{
+			At: core.At(start), Round: effects.Build.Round, Parent: effects.Build.Parent.ID, Payload: [][]byte{[]byte(tx)},
+		})
+		if len(effects.Send) != 1 || effects.Send[0].Proposal == nil {
+			t.Fatalf("%s: no proposal: %+v", tx, effects)
+		}
+		draft, saved := effects.Send[0].Proposal, effects.Save
+		sync := must(v.SyncInfo(&consensus.SyncInfo{HighQC: draft.Block.QC}))
+		node.Step(core.ProposalReceived{At: core.At(start), From: c.ID(self), Proposal: c.Identity(self).Proposal(draft), Sync: sync})
+		effects.Save = saved
+		return draft.Block
+	}
+	old := propose("first")
+	if len(effects.Save.Blocks) != 0 {
+		t.Fatalf("saved before the first proposal: %+v", effects.Save)
+	}
+	var others []int
+	for i := range c.Len() {
+		if i != self {
+			others = append(others, i)
+		}
+	}
+	qc := c.QC(c.Data(old), others...)
+	node.Step(core.SyncInfoReceived{At: core.At(start), From: c.ID(others[0]), Sync: must(v.SyncInfo(&consensus.SyncInfo{HighQC: qc}))})
+	effects = node.Step(core.BlockExecuted{At: core.At(start), Info: consensustest.Outcome(old)}) // too late to vote
+	propose("second")
+	if s := effects.Save; s.Safety == nil || len(s.Blocks) != 1 || s.Blocks[0].ID() != old.ID() {
+		t.Errorf("saved before the second proposal: %+v", s)
+	}
+}
+
 // TestRestartResumesFetch: what a fetch is after is durable before the first request, and a node that restarts asks for it
 // again, without hearing of it anew.
 func TestRestartResumesFetch(t *testing.T) {

@@ -176,8 +176,8 @@ func (e *Engine) carryOut(effects core.Effects) error {
 	return errors.Join(e.keepEvidence(effects.Notes), elsewhere(effects.Notes))
 }
 
-// save makes blocks and certificates durable, then the safety record: in this order a record never speaks of a block
-// that a crash lost.
+// save makes blocks and certificates durable, then the safety record: in this order a record never speaks of a vote for a
+// block that a crash lost.
 func (e *Engine) save(save *core.Save) error {
 	if save == nil {
 		return nil

@@ -36,7 +36,9 @@ func (t transactions) SubmitTransaction(ctx context.Context, req *cairnv1.Submit
 	}
 	var fate fate
 	if t.isListener() {
-		fate, err = t.forward(ctx, tx, req.GetTransaction(), wait)
+		if err = t.vet(tx); err == nil {
+			fate, err = t.forward(ctx, tx, req.GetTransaction(), wait)
+		}
 	} else {
 		fate, err = t.offer(tx)
 	}

@@ -152,7 +152,7 @@ func (s *Server) confirmed(ctx context.Context, id consensus.Hash, wait time.Dur
 }
 
 // forwardAll hands transactions on, in as few calls as their number and size ask for, and fills their outcomes in. What
-// cannot be read stays here.
+// cannot be read stays here, and what is forged: an upstream would have this listener pay for it, and so all its clients.
 func (s *Server) forwardAll(ctx context.Context, in []*cairnv1.SignedTransaction, out []*cairnv1.SubmissionOutcome) error {
 	var part []*cairnv1.SignedTransaction
 	var at []int
@@ -162,13 +162,15 @@ func (s *Server) forwardAll(ctx context.Context, in []*cairnv1.SignedTransaction
 		part, at, size = nil, nil, 0
 		return err
 	}
+	txs, err := s.vetAll(in, out)
+	if err != nil {
+		return err
+	}
 	for i, one := range in {
-		tx, err := parseTransaction(one)
-		if err != nil {
-			s.outcomeOf(out[i], fate{}, err)
+		if out[i].GetError() != nil {
 			continue
 		}
-		out[i].Id = tx.ID().String()
+		out[i].Id = txs[i].ID().String()
 		bytes := proto.Size(one) + 4
 		if len(part) == MaxSubmissionTransactions || len(part) > 0 && size+bytes > maxForwardBytes {
 			if err := send(); err != nil {

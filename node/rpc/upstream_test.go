@@ -111,6 +111,26 @@ func TestForwardedRefusalsAreUnchanged(t *testing.T) {
 	}
 }
 
+// TestForgedOnesStayHere: a listener hands on no signature that does not hold. An upstream would charge it for them, and one
+// client could have all others of this listener refused.
+func TestForgedOnesStayHere(t *testing.T) {
+	l := listen(t)
+	forged := l.transfer(0, 0)
+	forged.Signature[7] ^= 1
+	wantReason(t, second(l.submit(t.Context(), forged, 0)), cairnv1.ErrorReason_BAD_SIGNATURE)
+	out := l.submitAll(wires(forged)...)
+	if got := out[0].GetError().GetReason(); got != cairnv1.ErrorReason_BAD_SIGNATURE || out[0].GetId() != forged.ID().String() {
+		t.Errorf("alone: %v", out)
+	}
+	if n := l.calls.Load(); n != 0 {
+		t.Errorf("%d calls were handed on", n)
+	}
+	out = l.submitAll(wires(forged, l.transfer(0, 0))...)
+	if out[0].GetError().GetReason() != cairnv1.ErrorReason_BAD_SIGNATURE || out[1].GetError() != nil || l.calls.Load() != 1 {
+		t.Errorf("beside a good one: %v, after %d calls", out, l.calls.Load())
+	}
+}
+
 // A commit is told when our own store has it, whatever the upstream says.
 func TestForwardedCommitIsOurs(t *testing.T) {
 	l := listen(t)
