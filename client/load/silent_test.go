@@ -82,12 +82,10 @@ func TestSilentNode(t *testing.T) {
 				} else {
 					clients = append(clients, startDeaf(t))
 				}
-				start := time.Now()
 				report, err := load.Run(t.Context(), load.Config{
 					Clients: clients, Via: via, Mode: load.Closed, Window: 600, Accounts: 400, Count: 3000, Size: 400,
 					Patience: patience, Drain: 5 * time.Second,
 				})
-				took := time.Since(start)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -101,10 +99,7 @@ func TestSilentNode(t *testing.T) {
 				if unanswered == 0 || unanswered > 1000 {
 					t.Errorf("%d were not answered: %v", unanswered, report.Unanswered)
 				}
-				if took > 15*patience {
-					t.Errorf("it took %v", took)
-				}
-				t.Logf("%v, %d not answered", took, unanswered)
+				t.Logf("%d not answered", unanswered)
 			})
 		}
 	}
