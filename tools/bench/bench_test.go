@@ -303,3 +303,18 @@ func TestNumbers(t *testing.T) {
 		t.Error("median")
 	}
 }
+
+// TestYardsticks: both are measured where the networks are, and nothing is left there.
+func TestYardsticks(t *testing.T) {
+	dir := t.TempDir()
+	h, err := thisHost(dir)
+	if err != nil || h.SyncMicros <= 0 || h.VerifyMicros <= 0 {
+		t.Errorf("%+v, %v", h, err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
+	if _, err := thisHost(filepath.Join(dir, "none")); err == nil {
+		t.Error("measured in no folder")
+	}
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,11 @@ func (b *bench) say(format string, args ...any) {
 
 // measure runs a cell as often as it wants. The error says which runs failed; the result holds all.
 func (b *bench) measure(ctx context.Context, c Cell) (Measured, error) {
-	m := Measured{Cell: c, Commit: b.commit, At: time.Now().UTC().Truncate(time.Second), Host: thisHost()}
+	host, err := thisHost(cmp.Or(b.dir, os.TempDir()))
+	if err != nil {
+		return Measured{}, err
+	}
+	m := Measured{Cell: c, Commit: b.commit, At: time.Now().UTC().Truncate(time.Second), Host: host}
 	var n *network
 	defer func() { _ = n.close(b.keep) }() // of the last run; what is left is a folder for temporary files
 	var failed error

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"runtime"
 	"slices"
 	"time"
 )
@@ -24,15 +23,6 @@ type Measured struct {
 	At     time.Time `json:"at"`
 	Host   Host      `json:"host"`
 	Runs   []Run     `json:"results"`
-}
-
-// Host is where it was measured.
-type Host struct {
-	OS   string `json:"os"`
-	Arch string `json:"arch"`
-	CPUs int    `json:"cpus"`
-	CPU  string `json:"cpu,omitempty"`
-	Load string `json:"load,omitempty"` // the load averages before the first run; above 0 others use the host too
 }
 
 // Run is one run. What was not to be found out is nil.
@@ -170,17 +160,6 @@ func (r *Results) put(m Measured) {
 		return
 	}
 	r.Cells = append(r.Cells, m)
-}
-
-func thisHost() Host {
-	h := Host{OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU()}
-	if raw, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		h.CPU = cpuModel(string(raw))
-	}
-	if raw, err := os.ReadFile("/proc/loadavg"); err == nil {
-		h.Load = firstFields(string(raw), 3)
-	}
-	return h
 }
 
 func readAll(r io.Reader) ([]byte, error) {

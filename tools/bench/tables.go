@@ -227,6 +227,9 @@ func writeHost(b *strings.Builder, cells []*Measured) {
 		if h.Load != "" {
 			line += ", load average before it " + strings.Fields(h.Load)[0]
 		}
+		if h.SyncMicros > 0 {
+			line += fmt.Sprintf(", a synced write %.0f µs, a signature check %.0f µs", h.SyncMicros, h.VerifyMicros)
+		}
 		said = append(said, "`"+m.Name+"`: "+line)
 	}
 	fmt.Fprintf(b, "<details><summary>how each was measured</summary>\n\n- %s\n\n</details>\n\n", strings.Join(said, "\n- "))
