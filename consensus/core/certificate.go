@@ -48,6 +48,9 @@ func (c *Core) learnQC(qc *consensus.QC) {
 	switch root := c.tree.root.info; {
 	case round > root.Round:
 		c.certified[round] = qc
+		if !qc.Commit().IsNone() {
+			c.proofs[round] = qc
+		}
 	case round == root.Round && qc.Block().ID != root.ID:
 		c.haltOn(c.proof, qc, fmt.Sprintf("%v is certified in the round of our committed %v", qc.Block(), root))
 		return
@@ -133,9 +136,9 @@ func (c *Core) commitProof() *consensus.QC {
 		return c.commitQC
 	}
 	var best *consensus.QC
-	for _, qc := range c.certified { // one per round, and each commits a block of another round: the order is of no matter
+	for _, qc := range c.proofs { // one per round, and each commits a block of another round: the order is of no matter
 		commit := qc.Commit()
-		if commit.IsNone() || commit.Round <= c.tree.root.info.Round || c.tree.get(commit.ID) == nil {
+		if commit.Round <= c.tree.root.info.Round || c.tree.get(commit.ID) == nil {
 			continue
 		}
 		if best == nil || commit.Round > best.Commit().Round {
@@ -162,6 +165,7 @@ func (c *Core) pruneRounds() {
 	for round := range c.certified {
 		if round <= root {
 			delete(c.certified, round)
+			delete(c.proofs, round)
 		}
 	}
 	kept := c.orphans[:0]

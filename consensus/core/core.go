@@ -129,6 +129,7 @@ type Core struct {
 	commitQC  *consensus.QC // the QC with the highest commit
 	highTC    *consensus.TC
 	certified map[consensus.Round]*consensus.QC // one per round above the root's: two would conflict
+	proofs    map[consensus.Round]*consensus.QC // those of certified that commit something: few where many rounds fail
 
 	round    consensus.Round
 	entered  EntryReason
@@ -170,6 +171,7 @@ func New(cfg Config, rec Recovery) (*Core, Effects) {
 		now:       rec.Now,
 		tree:      newTree(rec.Root, rootStanding(rec, cfg.Rules.Chain()), cfg.Rules.Chain()),
 		certified: map[consensus.Round]*consensus.QC{},
+		proofs:    map[consensus.Round]*consensus.QC{},
 		votes:     map[consensus.Round]*ballot{},
 		helped:    map[consensus.ValidatorID]time.Time{},
 		shunned:   map[consensus.ValidatorID]time.Time{},
