@@ -17,7 +17,8 @@ import (
 // turn when that one cannot be reached, stops, or does not answer within patience. Those that are left alone are asked
 // last, and liars never. The call must be one that may be made twice.
 //
-// An answer, be it a refusal, is passed on as it is. ErrUnreachable: nobody answered. The other error is ctx's.
+// An answer, be it a refusal, is passed on as it is. ErrUnreachable: nobody answered, or call said so, and then no other
+// upstream is asked. The other error is ctx's.
 func (f *Follower) Call(ctx context.Context, patience time.Duration, call func(context.Context, grpc.ClientConnInterface) error) error {
 	var last error
 	for _, u := range f.inOrder() {
@@ -28,6 +29,9 @@ func (f *Follower) Call(ctx context.Context, patience time.Duration, call func(c
 		if isAnswer(err) {
 			f.cfg.Observe(Forwarded{Reached: true})
 			return err
+		}
+		if errors.Is(err, ErrUnreachable) {
+			break
 		}
 		last = fmt.Errorf("%s: %w", u.address, err)
 	}

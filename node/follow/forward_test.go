@@ -101,6 +101,30 @@ func TestCallGoesOn(t *testing.T) {
 	}
 }
 
+// TestCallEnds: no other upstream is asked once the call says that it is enough.
+func TestCallEnds(t *testing.T) {
+	w := newWorld(t, "ends", consensus.TwoChain)
+	f, err := follow.New(follow.Config{
+		Upstreams: []string{"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"}, Verifier: w.verifier, Store: w.open(t.TempDir()), App: counter.Counter{},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for tries := range 5 {
+		calls := 0
+		err := f.Call(t.Context(), time.Second, func(context.Context, grpc.ClientConnInterface) error {
+			if calls++; calls > tries {
+				return follow.ErrUnreachable
+			}
+			return status.Error(codes.Unavailable, "down")
+		})
+		if want := min(tries+1, 3); calls != want || !errors.Is(err, follow.ErrUnreachable) {
+			t.Errorf("after %d tries: %d calls, want %d: %v", tries, calls, want, err)
+		}
+	}
+}
+
 // Liars are handed nothing.
 func TestCallAvoidsLiars(t *testing.T) {
 	w := newWorld(t, "liar", consensus.TwoChain)

@@ -42,12 +42,15 @@ func (s *Server) isListener() bool { return s.cfg.Upstream != nil }
 // ask makes a call to an upstream that may wait so long, beside what the answer takes. An error is ready to be returned:
 // what the upstream answered goes on unchanged.
 func ask[T any](ctx context.Context, s *Server, patience time.Duration, call func(context.Context, grpc.ClientConnInterface) (*T, error)) (*T, error) {
-	ctx, err := s.handOn(ctx)
+	ctx, tries, err := s.handOn(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var out *T
 	err = s.cfg.Upstream.Call(ctx, patience, func(ctx context.Context, conn grpc.ClientConnInterface) (err error) {
+		if tries--; tries < 0 {
+			return follow.ErrUnreachable
+		}
 		out, err = call(ctx, conn)
 		return err
 	})

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -224,6 +225,43 @@ func TestHandedOnInARing(t *testing.T) {
 			t.Errorf("%s: %d calls", name, asked)
 		}
 	}
+}
+
+// TestHandedOnTries: what a client brings is tried at every upstream, what another listener hands on at two.
+func TestHandedOnTries(t *testing.T) {
+	tried := 0
+	l := start(t, configured(func(c *Config) {
+		c.Status, c.Peers, c.Faucet, c.Self = nil, nil, nil, consensus.ValidatorID{1}
+		c.Upstream = &Upstream{Status: func() follow.Status { return follow.Status{} }, Call: func(
+			ctx context.Context, _ time.Duration, call func(context.Context, grpc.ClientConnInterface) error,
+		) error {
+			for range 7 { // upstreams that do not answer
+				if errors.Is(call(ctx, silentConn{}), follow.ErrUnreachable) {
+					break
+				}
+				tried++
+			}
+			return follow.ErrUnreachable
+		}}
+	}))
+	for path, want := range map[string]int{"": 7, "another": maxHandedOnTries} {
+		ctx := t.Context()
+		if path != "" {
+			ctx = metadata.AppendToOutgoingContext(ctx, handedOnBy, path)
+		}
+		tried = 0
+		_, err := l.submit(ctx, l.transfer(0, 0), 0)
+		wantReason(t, err, cairnv1.ErrorReason_NODE_UNREACHABLE)
+		if tried != want {
+			t.Errorf("handed on by %q: tried %d times, want %d", path, tried, want)
+		}
+	}
+}
+
+type silentConn struct{ grpc.ClientConnInterface }
+
+func (silentConn) Invoke(context.Context, string, any, any, ...grpc.CallOption) error {
+	return status.Error(codes.Unavailable, "no answer")
 }
 
 // Of many, each has the outcome that the upstream gave it; what cannot be read stays here.
