@@ -26,7 +26,7 @@ const (
 	// maximalReceivers is how many accounts are paid.
 	maximalReceivers = 50_000
 	// payersFunds is what each gets to spend, in base units.
-	payersFunds = 500_000
+	payersFunds = 10_000_000
 	// mostExpired is how many rounds of 1,000 may end by a timeout, beyond one for each node: what a host that others use
 	// may cost.
 	mostExpired = 5
