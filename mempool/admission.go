@@ -54,29 +54,7 @@ func (p *Pool) AddAll(txs []app.Tx, from Origin) ([]Status, error) {
 	return in.out, nil
 }
 
-// Vet says why transactions can never be accepted, in whatever state, their signatures verified as by AddAll; nil where it
-// knows of nothing. None enters the pool: it is for a node that hands them on. An error is a failure of storage.
-func (p *Pool) Vet(txs []app.Tx) ([]*app.Rejection, error) {
-	in := intake{pool: p, from: Client, out: make([]Status, len(txs))}
-	in.recall(txs)
-	if len(in.open) > 0 {
-		if err := in.check(); err != nil {
-			return nil, err
-		}
-		p.mu.Unlock()
-		p.verifier.decide(in.open)
-		in.answer()
-	}
-	out := make([]*app.Rejection, len(txs))
-	for i, status := range in.out {
-		if r := status.Rejection; r != nil && lasts(r.Reason) {
-			out[i] = r
-		}
-	}
-	return out, nil
-}
-
-// intake is one call of AddAll or Vet.
+// intake is one call of AddAll.
 type intake struct {
 	pool    *Pool
 	from    Origin

@@ -344,33 +344,3 @@ func TestAddAllIsAddOneByOne(t *testing.T) {
 		}
 	}
 }
-
-// TestVet: what can never be accepted is told, by its signature too, which is verified once; what the state says against a
-// transaction is not, for another node's may say otherwise. Nothing enters the pool.
-func TestVet(t *testing.T) {
-	f := newFixture(t, Limits{})
-	f.bank.balance["poor"] = 1
-	bad := simple("a", 0, 5)
-	bad.label = forged
-	txs := []app.Tx{simple("b", 0, 5).tx(), bad.tx(), simple("poor", 0, 5).tx(), make(app.Tx, consensus.MaxTransactionBytes+1)}
-	for range 2 {
-		why, err := f.pool.Vet(txs)
-		if err != nil || len(why) != len(txs) {
-			t.Fatal(why, err)
-		}
-		for i, want := range []app.Reason{"", app.ReasonBadSignature, "", app.ReasonTooLarge} {
-			if (why[i] != nil) != (want != "") || why[i] != nil && why[i].Reason != want {
-				t.Errorf("%d: %v, want %q", i, why[i], want)
-			}
-		}
-	}
-	if n := f.bank.verified[string(bad.tx())]; n != 1 {
-		t.Errorf("the forged one was verified %d times", n)
-	}
-	if n := f.pool.Stats().Transactions; n != 0 {
-		t.Errorf("%d in the pool", n)
-	}
-	if _, err := f.pool.Vet(nil); err != nil {
-		t.Error(err)
-	}
-}

@@ -47,3 +47,10 @@ func (l *Ledger) Verify(claims []app.Claim) []*app.Rejection {
 	}
 	return out
 }
+
+// Vet returns why no node would ever accept transactions, on whatever state: their form, chain, sender or signature; nil for
+// the others, in their order. Safe for concurrent use.
+func (l *Ledger) Vet(txs []app.Tx) []*app.Rejection {
+	_, refused := l.openCandidates(txs)
+	return refused
+}

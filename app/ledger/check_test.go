@@ -181,3 +181,21 @@ func TestStateOfAnotherForm(t *testing.T) {
 		}
 	}
 }
+
+// TestVet: what is against a transaction on every state is told, its signature too; what one state has against it is not.
+func TestVet(t *testing.T) {
+	l, _ := newChain(t, 10)
+	good := signed(t, 0, transfer(0, 1, 0, 1))
+	forged := bytes.Clone(good)
+	forged[40] ^= 1
+	poor := signed(t, 0, transfer(0, 1, 1<<40, 1<<50))
+	for i, rejection := range l.Vet([]app.Tx{good, forged, poor, poor[:20], forged, good}) {
+		want := []app.Reason{"", app.ReasonBadSignature, "", app.ReasonMalformed, app.ReasonBadSignature, ""}[i]
+		if (rejection != nil) != (want != "") || rejection != nil && rejection.Reason != want {
+			t.Errorf("%d: %v, want %q", i, rejection, want)
+		}
+	}
+	if got := l.Vet(nil); len(got) != 0 {
+		t.Error(got)
+	}
+}

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/cairnchain/cairn/consensus"
@@ -132,11 +131,12 @@ func (e *Engine) commitNow() {
 	}
 }
 
-// mayWait reports whether commits can be in the write of the next one: nobody waits for an empty block, and that of the
+// mayWait reports whether a commit can be in the write of the next one: nobody waits for an empty block, and that of the
 // high QC, whose commit is next, is not empty. So a transaction that comes alone costs each validator one write and not
-// two, and the other one is not in the way of its own block.
+// two, and the other one is not in the way of its own block. One commit waits and never two: were there many, nothing more
+// might be executed before they are written, and the next one not come.
 func (e *Engine) mayWait(next []core.Commit) bool {
-	if slices.ContainsFunc(next, func(c core.Commit) bool { return !c.Block.IsEmpty() }) {
+	if len(next) != 1 || !next[0].Block.IsEmpty() {
 		return false
 	}
 	top := e.outcomes[e.core.HighQC().Block().ID]

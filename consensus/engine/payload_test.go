@@ -27,15 +27,16 @@ func payloadOfAProposal(t *testing.T, rule consensus.CommitRule) {
 			t.Errorf("%s: a position beyond the payload: %v", when, err)
 		}
 	}
-	w.leaves = func(m *member, msg *consensus.Message) {
+	w.leaves = func(m *member, msg *consensus.Message) bool {
 		if p := msg.Proposal; p == nil || p.Block.IsEmpty() || block != nil {
-			return
+			return false
 		}
 		leader, block = m, msg.Proposal.Block
 		if _, err := m.store.Payload(block.ID(), []uint32{0}, 1); !errors.Is(err, storage.ErrNotFound) {
 			t.Errorf("the block is stored before its proposal leaves: %v", err)
 		}
 		ask("as it leaves")
+		return false
 	}
 	w.submit(counter.Tx("a", 0))
 	w.run("the proposal is committed", w.everyLiving("a", 1))

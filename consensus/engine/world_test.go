@@ -35,7 +35,7 @@ type world struct {
 	named    int                                                                   // and those left out
 	give     func(req consensus.PayloadRequest, honest [][]byte) ([][]byte, error) // what requests for transactions get; nil: the truth
 	signed   map[string][]byte                                                     // kind, signer and round of everything on the wire: what was signed
-	leaves   func(*member, *consensus.Message)                                     // called when something is broadcast; may be nil
+	leaves   func(*member, *consensus.Message) bool                                // called when something is broadcast: true: nobody gets it; may be nil
 }
 
 // member is one validator. Its disks outlive its engine.
@@ -216,8 +216,8 @@ func (m *member) goNow(work func(context.Context) engine.Task) {
 // Broadcast is part of Transport.
 func (m *member) Broadcast(msg *consensus.Message) {
 	m.record(msg)
-	if m.w.leaves != nil {
-		m.w.leaves(m, msg)
+	if m.w.leaves != nil && m.w.leaves(m, msg) {
+		return
 	}
 	for _, other := range m.w.members {
 		if other != m {

@@ -165,10 +165,7 @@ func (s *Server) forwardAll(ctx context.Context, in []*cairnv1.SignedTransaction
 		part, at, size = nil, nil, 0
 		return err
 	}
-	txs, err := s.vetAll(in, out)
-	if err != nil {
-		return err
-	}
+	txs := s.vetAll(in, out)
 	for i, one := range in {
 		if out[i].GetError() != nil {
 			continue

@@ -126,6 +126,9 @@ func TestForgedOnesStayHere(t *testing.T) {
 	if n := l.calls.Load(); n != 0 {
 		t.Errorf("%d calls were handed on", n)
 	}
+	poor := l.transfer(0, 1<<20, func(b *ledger.Body) { b.Outputs[0].Amount = 1 << 60 })
+	poor.Signature[7] ^= 1 // our state has more against it, and an upstream's may not
+	wantReason(t, second(l.submit(t.Context(), poor, 0)), cairnv1.ErrorReason_BAD_SIGNATURE)
 	out = l.submitAll(wires(forged, l.transfer(0, 0))...)
 	if out[0].GetError().GetReason() != cairnv1.ErrorReason_BAD_SIGNATURE || out[1].GetError() != nil || l.calls.Load() != 1 {
 		t.Errorf("beside a good one: %v, after %d calls", out, l.calls.Load())

@@ -6,17 +6,16 @@ import (
 	"github.com/cairnchain/cairn/app/ledger"
 )
 
-// vet refuses what no node would ever accept.
+// vet refuses what no node would ever accept, whatever the state: ours may be behind an upstream's.
 func (s *Server) vet(tx ledger.Transaction) error {
-	why, err := s.pool.Vet([]app.Tx{tx.Encode()})
-	if err == nil && why[0] != nil {
-		err = refused(why[0])
+	if why := s.ledger.Vet([]app.Tx{tx.Encode()})[0]; why != nil {
+		return refused(why)
 	}
-	return err
+	return nil
 }
 
 // vetAll reads transactions and fills in the outcomes of those that cannot be read or that no node would ever accept.
-func (s *Server) vetAll(in []*cairnv1.SignedTransaction, out []*cairnv1.SubmissionOutcome) ([]ledger.Transaction, error) {
+func (s *Server) vetAll(in []*cairnv1.SignedTransaction, out []*cairnv1.SubmissionOutcome) []ledger.Transaction {
 	parsed, txs := make([]ledger.Transaction, len(in)), make([]app.Tx, 0, len(in))
 	at := make([]int, 0, len(in))
 	for i, one := range in {
@@ -27,15 +26,11 @@ func (s *Server) vetAll(in []*cairnv1.SignedTransaction, out []*cairnv1.Submissi
 		}
 		parsed[i], txs, at = tx, append(txs, tx.Encode()), append(at, i)
 	}
-	why, err := s.pool.Vet(txs)
-	if err != nil {
-		return nil, err
-	}
-	for k, rejection := range why {
+	for k, rejection := range s.ledger.Vet(txs) {
 		if i := at[k]; rejection != nil {
 			out[i].Id = parsed[i].ID().String()
 			s.outcomeOf(out[i], fate{}, blame(refused(rejection), parsed[i]))
 		}
 	}
-	return parsed, nil
+	return parsed
 }
