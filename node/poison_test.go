@@ -83,7 +83,7 @@ func TestPoisonStopsOneNode(t *testing.T) {
 			c.wantCount(last, "sheep", "2")
 
 			for ends := 1; ends < CrashesMax; ends++ {
-				bad.restartToEnd()
+				poison = bad.restartToEnd() // by the same block, or by another one with the transaction that took its place
 			}
 			n, err := New(bad.options(nil))
 			if !errors.Is(err, ErrCrashLoop) || RefusalOf(err) != StoppedLoop || !strings.Contains(err.Error(), poison.Dump) ||
@@ -256,15 +256,17 @@ func (m *clusterMember) ended() error {
 }
 
 // restartToEnd starts a member that cannot go on, and waits until it is gone.
-func (m *clusterMember) restartToEnd() {
+func (m *clusterMember) restartToEnd() *PoisonError {
 	m.c.t.Helper()
 	n, err := New(m.options(nil))
 	if err == nil {
 		err = n.Run(m.c.t.Context())
 	}
-	if RefusalOf(err) != StoppedPoison {
+	poison := (*PoisonError)(nil)
+	if RefusalOf(err) != StoppedPoison || !errors.As(err, &poison) {
 		m.c.t.Fatalf("it ended by %v", err)
 	}
+	return poison
 }
 
 // TestCrashesAreCounted: ends at one height count, those at another height or of another version do not, and what the
