@@ -40,6 +40,7 @@ type bed struct {
 
 	mu        sync.Mutex
 	processes []*process
+	resting   bool // senders leave processors idle now and then, as in long runs
 }
 
 // newBed says how to run the test again, with its seed, and sees to it that no process outlives the test.

@@ -39,7 +39,9 @@ func TestListenerServesReaders(t *testing.T) {
 	if long() {
 		count, senders, visit, bound = longReaders, readSenders, longVisit, 10*patience
 	}
-	n := newTestnetWith(newBed(t), upstreams+1)
+	b := newBed(t)
+	b.resting = true // or who may use only what is left of the processors never starts
+	n := newTestnetWith(b, upstreams+1)
 	n.startAll()
 	up, served := n.listeners[:upstreams], n.listeners[upstreams]
 	n.startListeners(up, served, "--rpc-streams-per-address", strconv.Itoa(2*count))

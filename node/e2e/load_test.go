@@ -99,7 +99,7 @@ func (l *load) send(r *rand.Rand, from *wallet, to string) {
 				return
 			}
 		}
-		if long() {
+		if long() || l.bed.resting {
 			pause(l.ctx, longPause)
 		}
 	}
