@@ -180,8 +180,7 @@ func New(cfg Config) (*Server, error) {
 }
 
 // Register adds the services to a grpc.Server that was made with ServerOptions, the codec among which sends what streams
-// share. The gateway must call that server over
-// a connection: a stream does not work without one.
+// share. The gateway must call that server over a connection: a stream does not work without one.
 func (s *Server) Register(to grpc.ServiceRegistrar) {
 	for _, one := range s.services() {
 		to.RegisterService(one.desc, one.implementation)
