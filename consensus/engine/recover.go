@@ -61,13 +61,12 @@ func (e *Engine) recover() (core.Recovery, error) {
 	return rec, nil
 }
 
-// named returns the blocks that a safety record names.
+// named returns the block that a safety record proves to have been stored: that of the last vote, if there is one.
 func named(signed safety.State) []consensus.Hash {
-	ids := []consensus.Hash{signed.LastProposal}
-	if signed.LastVote != nil {
-		ids = append(ids, signed.LastVote.Data.Block.ID)
+	if signed.LastVote == nil {
+		return nil
 	}
-	return ids
+	return []consensus.Hash{signed.LastVote.Data.Block.ID}
 }
 
 // recoverTimeout raises the certificates to those that the last timeout was signed with: the safety record may be newer
