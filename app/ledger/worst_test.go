@@ -166,7 +166,8 @@ type worstRound struct {
 	took    map[string]time.Duration
 }
 
-func (w *worstBlock) round(b *testing.B, r worstRound) {
+// open opens the store of the folder, with nothing read before.
+func (r worstRound) open(b *testing.B) *storage.Store {
 	b.Helper()
 	kv, err := storage.OpenLevelDB(r.dir)
 	if err != nil {
@@ -176,6 +177,20 @@ func (w *worstBlock) round(b *testing.B, r worstRound) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	return store
+}
+
+func (r worstRound) reopen(b *testing.B, store *storage.Store) *storage.Store {
+	b.Helper()
+	if err := store.Close(); err != nil {
+		b.Fatal(err)
+	}
+	return r.open(b)
+}
+
+func (w *worstBlock) round(b *testing.B, r worstRound) {
+	b.Helper()
+	store := r.open(b)
 	state, leader, other := store.State(), w.open(b), w.open(b)
 	claims := make([]app.Claim, 0, len(w.payload))
 	for _, tx := range w.txs() { // as they enter the leader's pool
@@ -186,15 +201,7 @@ func (w *worstBlock) round(b *testing.B, r worstRound) {
 		claims = append(claims, info.Claim)
 	}
 	leader.Verify(claims)
-	if err := store.Close(); err != nil {
-		b.Fatal(err)
-	}
-	if kv, err = storage.OpenLevelDB(r.dir); err != nil {
-		b.Fatal(err)
-	}
-	if store, err = storage.Open(kv, r.genesis); err != nil {
-		b.Fatal(err)
-	}
+	store = r.reopen(b, store)
 	state = store.State()
 	parent, _ := r.genesis.Block()
 	step := func(name string, do func() error) {
@@ -226,23 +233,11 @@ func (w *worstBlock) round(b *testing.B, r worstRound) {
 		block, err = consensus.DecodeBlock(raw)
 		return err
 	})
-	if err := store.Close(); err != nil { // the other one has not read the accounts
-		b.Fatal(err)
-	}
-	if kv, err = storage.OpenLevelDB(r.dir); err != nil {
-		b.Fatal(err)
-	}
-	if store, err = storage.Open(kv, r.genesis); err != nil {
-		b.Fatal(err)
-	}
+	store = r.reopen(b, store) // the other one has not read the accounts
 	state = store.State()
 	step("save", func() error { return store.Save([]*consensus.Block{block}, nil, nil) })
 	step("execute", func() (err error) {
-		txs := make([]app.Tx, len(block.Payload))
-		for i, tx := range block.Payload {
-			txs[i] = tx
-		}
-		result, err = other.Execute(state, app.Block{Header: at(2), Transactions: txs})
+		result, err = other.Execute(state, app.BlockOf(block))
 		return err
 	})
 	step("roots", func() error {
