@@ -46,7 +46,7 @@ func (w *world) drive(t testing.TB, kv storage.KV, links []*link) {
 	t.Helper()
 	allowed := func(err error) bool {
 		if err != nil && !errors.Is(err, storage.ErrCorrupt) && !errors.Is(err, storage.ErrNotFound) &&
-			!errors.Is(err, storage.ErrWrongChain) && !errors.Is(err, storage.ErrNewerSchema) {
+			!errors.Is(err, storage.ErrWrongChain) && !errors.Is(err, storage.ErrNewerSchema) && !errors.Is(err, storage.ErrOlderSchema) {
 			t.Fatalf("unexpected error %v", err)
 		}
 		return err == nil
