@@ -26,6 +26,8 @@ import (
 const (
 	// stopPatience is how long clients have to take their last answers when the node stops.
 	stopPatience = 2 * time.Second
+	// gatewayWindow is how many bytes wait in the gateway for a reader of a stream that does not take them.
+	gatewayWindow = 1 << 20
 	// readyInterval is how often a starting node looks whether it is ready.
 	readyInterval = 20 * time.Millisecond
 )
@@ -37,6 +39,8 @@ func (n *Node) openServices() error {
 	}
 	conn, err := grpc.NewClient("passthrough:///"+n.listeners.rpc.Addr().String(),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithStaticStreamWindowSize(gatewayWindow),
+		grpc.WithStaticConnWindowSize(gatewayWindow),
 		grpc.WithStatsHandler(otelgrpc.NewClientHandler(n.tracing()...)))
 	if err != nil {
 		return err

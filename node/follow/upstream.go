@@ -21,8 +21,6 @@ const (
 	maxMessage = 8 << 20
 	// maxHeader bounds the metadata of an answer, errors with their details among them, in bytes.
 	maxHeader = 64 << 10
-	// window is the flow control of a stream: how many bytes an upstream may send ahead.
-	window = 4 << 20
 	// pingAfter and pingTimeout find connections whose other end is gone without a word. A node allows a ping per 10 s.
 	pingAfter   = 15 * time.Second
 	pingTimeout = 5 * time.Second
@@ -46,7 +44,6 @@ func newUpstream(index int, address string) (*upstream, error) {
 	conn, err := client.Connect(address,
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
 		grpc.WithMaxHeaderListSize(maxHeader),
-		grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(window),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: retry, MinConnectTimeout: connectTimeout}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingTimeout}))
 	if err != nil {

@@ -51,7 +51,8 @@ const (
 	// maxStreams bounds the calls on one connection at a time; a peer's further ones wait at its end. It needs its
 	// mempool stream and MaxFetches.
 	maxStreams = 8
-	// windowBytes is how much of a stream, or of a connection, a peer may send ahead of our reading it: one frame.
+	// windowBytes is how much of a stream, or of a connection, a peer may send ahead of our reading it: one frame. It is
+	// given at both ends: to find a window by itself gRPC sends a ping for nearly every message that comes.
 	windowBytes = MaxFrameBytes
 )
 

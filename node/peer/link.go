@@ -178,6 +178,8 @@ func (l *link) dial(mismatch *atomic.Pointer[IdentityError]) (*grpc.ClientConn, 
 		}),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(newCodec()), grpc.MaxCallRecvMsgSize(maxAnswerBytes)),
 		grpc.WithMaxHeaderListSize(maxHeaderBytes),
+		grpc.WithStaticStreamWindowSize(windowBytes),
+		grpc.WithStaticConnWindowSize(windowBytes),
 		grpc.WithDisableRetry(),
 		grpc.WithDisableServiceConfig(),
 	)

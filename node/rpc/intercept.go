@@ -19,6 +19,8 @@ func (s *Server) ServerOptions() []grpc.ServerOption {
 		grpc.ForceServerCodecV2(newRequestCodec(s.limits.MaxRequest)),
 		grpc.MaxRecvMsgSize(wallFactor * s.limits.MaxRequest),
 		grpc.MaxHeaderListSize(maxHeader),
+		grpc.StaticStreamWindowSize(windowBytes),
+		grpc.StaticConnWindowSize(windowBytes),
 		grpc.InTapHandle(s.arrive),
 		grpc.ConnectionTimeout(handshake),
 		// The gateway's clients share one connection.

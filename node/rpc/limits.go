@@ -72,6 +72,9 @@ const (
 	wallFactor = 4
 	// maxHeader is the size of a call's metadata in bytes; gRPC refuses larger ones.
 	maxHeader = 16 << 10
+	// windowBytes is how many bytes a client may send ahead on a stream, or on its connection. Without a fixed one gRPC
+	// looks for the best by itself, up to 16 MiB, with a ping for nearly every message.
+	windowBytes = 1 << 20
 	// handshake is the time a connection has to begin HTTP/2; then it is closed.
 	handshake = 5 * time.Second
 	// pingAfter and pingTimeout: a connection that is silent that long is asked whether it lives, and has that time to
