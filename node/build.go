@@ -76,7 +76,7 @@ func (n *Node) openStorage() error {
 		return fmt.Errorf("%w: a repair was cut short between moving %s away and putting %s in its place; run cairn repair with the same --home again",
 			storage.ErrCorrupt, f.data, f.repaired)
 	}
-	database, err := storage.OpenLevelDB(n.opts.Home.DataDir())
+	database, err := storage.OpenLevelDBAt(n.opts.Home.DataDir(), max(0, n.genesis.Validators.Index(n.self)))
 	if err != nil {
 		return err
 	}

@@ -20,3 +20,9 @@ func EncodeEvidence(e EvidenceRecord) []byte { return e.encode() }
 
 // PutEvidence adds evidence to a batch without a check.
 func PutEvidence(b *Batch, e EvidenceRecord) { b.Put(evidenceKey(e.EvidenceKey), e.encode()) }
+
+// WriteBuffer is the size in bytes of the write buffer of the validator at a position.
+func WriteBuffer(position int) int { return writeBuffer(position) }
+
+// LargestBuffer is the largest WriteBuffer.
+const LargestBuffer = largestBuffer

@@ -20,10 +20,13 @@ const OpenTables = 256
 
 // What a LevelDB may use. Up to two write buffers exist at a time; what they hold is in the journal too.
 const (
-	writeBuffer = 16 * opt.MiB
-	blockCache  = 32 * opt.MiB
-	tableSize   = 8 * opt.MiB
-	filterBits  = 10 // of the Bloom filter, per key: about 1 % of lookups of absent keys read a table
+	leastBuffer   = 13 * opt.MiB
+	bufferStep    = 3 * opt.MiB
+	bufferSizes   = 4
+	largestBuffer = leastBuffer + (bufferSizes-1)*bufferStep
+	blockCache    = 32 * opt.MiB
+	tableSize     = 8 * opt.MiB
+	filterBits    = 10 // of the Bloom filter, per key: about 1 % of lookups of absent keys read a table
 
 	// From slowTables tables in level 0 on every write sleeps a millisecond, and from stopTables on it waits for a
 	// compaction. A vote waits for a write: with goleveldb's 8 and 12 one compaction that takes long is enough. Level 0
@@ -45,24 +48,39 @@ type LevelDB struct {
 // OpenLevelDB opens the database in dir, creating folder and database when there is none. The error is ErrLocked when
 // another process has it open, ErrCorrupt when it cannot be read and ErrFolder when it may not be (both say what to do),
 // else one of the device's.
-func OpenLevelDB(dir string) (*LevelDB, error) {
-	return openLevelDB(dir, leveldb.Open, opt.DefaultStrict|opt.StrictManifest)
+func OpenLevelDB(dir string) (*LevelDB, error) { return OpenLevelDBAt(dir, 0) }
+
+// OpenLevelDBAt is OpenLevelDB for the validator at a position of its set, from 0 on.
+//
+// All validators write the same. With write buffers of one size they would write tables and compact at the same moment,
+// and the chain would wait for it: so neighbours have different sizes, and while about a quarter of all compacts a quorum goes on.
+func OpenLevelDBAt(dir string, position int) (*LevelDB, error) {
+	return openLevelDB(dir, opening{leveldb.Open, opt.DefaultStrict | opt.StrictManifest, writeBuffer(position)})
 }
+
+func writeBuffer(position int) int { return leastBuffer + position%bufferSizes*bufferStep }
 
 // SalvageLevelDB opens what is left of a database whose files are damaged or missing, changing them: it is for copies. It
 // keeps what has the right checksum, in whatever version of it: every value must be checked by other means. Errors as
 // for OpenLevelDB.
 func SalvageLevelDB(dir string) (*LevelDB, error) {
 	lax := opt.StrictJournalChecksum | opt.StrictBlockChecksum
-	if db, err := openLevelDB(dir, leveldb.Open, lax|opt.StrictManifest); err == nil || !errors.Is(err, ErrCorrupt) {
+	if db, err := openLevelDB(dir, opening{leveldb.Open, lax | opt.StrictManifest, leastBuffer}); err == nil || !errors.Is(err, ErrCorrupt) {
 		return db, err
 	}
 	// Without a manifest: from the tables that there are. Damaged ones are dropped as a whole, for goleveldb fails when it
 	// makes such a table again.
-	return openLevelDB(dir, leveldb.Recover, lax|opt.StrictRecovery)
+	return openLevelDB(dir, opening{leveldb.Recover, lax | opt.StrictRecovery, leastBuffer})
 }
 
-func openLevelDB(dir string, open func(lstorage.Storage, *opt.Options) (*leveldb.DB, error), strict opt.Strict) (*LevelDB, error) {
+// opening is how a database is opened.
+type opening struct {
+	by          func(lstorage.Storage, *opt.Options) (*leveldb.DB, error)
+	strict      opt.Strict
+	writeBuffer int // bytes
+}
+
+func openLevelDB(dir string, o opening) (*LevelDB, error) {
 	if err := createFolder(dir); err != nil {
 		return nil, fmt.Errorf("storage: %w", unusable(dir, err))
 	}
@@ -74,15 +92,15 @@ func openLevelDB(dir string, open func(lstorage.Storage, *opt.Options) (*leveldb
 		return nil, fmt.Errorf("storage: opening %s: %w", dir, unusable(dir, err))
 	}
 	files := &syncedFiles{Storage: opened, dir: dir}
-	db, err := open(files, &opt.Options{
+	db, err := o.by(files, &opt.Options{
 		BlockCacheCapacity:           blockCache,
 		CompactionTableSize:          tableSize,
 		DisableLargeBatchTransaction: true,
 		DisableSeeksCompaction:       true,
 		Filter:                       filter.NewBloomFilter(filterBits),
 		OpenFilesCacheCapacity:       OpenTables,
-		Strict:                       strict,
-		WriteBuffer:                  writeBuffer,
+		Strict:                       o.strict,
+		WriteBuffer:                  o.writeBuffer,
 		WriteL0PauseTrigger:          stopTables,
 		WriteL0SlowdownTrigger:       slowTables,
 	})

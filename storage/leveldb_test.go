@@ -241,3 +241,19 @@ func TestLockFolder(t *testing.T) {
 		t.Fatalf("lock of no folder: %v", err)
 	}
 }
+
+// TestWriteBuffersDiffer: of any committee no more than a quarter, rounded up, have write buffers of one size.
+func TestWriteBuffersDiffer(t *testing.T) {
+	for n := 1; n <= consensus.MaxValidators; n++ {
+		of := map[int]int{}
+		for position := range n {
+			size := storage.WriteBuffer(position)
+			if size > storage.LargestBuffer {
+				t.Errorf("the buffer of position %d has %d bytes, the largest is to have %d", position, size, storage.LargestBuffer)
+			}
+			if of[size]++; of[size] > (n+3)/4 {
+				t.Errorf("%d of %d validators have buffers of %d bytes", of[size], n, size)
+			}
+		}
+	}
+}

@@ -155,7 +155,7 @@ func (r *Reading) checkTip() (consensus.History, error) {
 
 // journalCommits is how many of the newest commits the journals of a LevelDB may hold at most: a commit has more than a
 // kilobyte, and the journals hold two write buffers.
-const journalCommits = 2 * writeBuffer >> 10
+const journalCommits = 2 * largestBuffer >> 10
 
 // checkGap looks for commits that are missing below the tip: a damaged journal loses whole batches and keeps later
 // ones, and state that a lost batch changed would be wrong without a trace. Tables have checksums of their own.
