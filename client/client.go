@@ -21,8 +21,8 @@ import (
 // their bytes, and with keys and signatures as hex.
 const maxAnswer = 32 << 20
 
-// window is how many bytes a node may send ahead on a stream, or on the connection: a full block. Without one gRPC looks
-// for the best by itself, and sends the node a ping for nearly every message.
+// window is how many bytes a node may send ahead on a stream, or on the connection: all but the largest blocks in one go.
+// Without a fixed one gRPC looks for the best by itself, and sends the node a ping for nearly every message.
 const window = 4 << 20
 
 // Client is a connection to one node. Safe for concurrent use.

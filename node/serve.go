@@ -26,8 +26,9 @@ import (
 const (
 	// stopPatience is how long clients have to take their last answers when the node stops.
 	stopPatience = 2 * time.Second
-	// gatewayWindow is how many bytes wait in the gateway for a reader of a stream that does not take them.
-	gatewayWindow = 1 << 20
+	// gatewayWindow is how many bytes of a stream wait in the gateway for a reader that does not take them. There may be
+	// thousands of such readers, and the node is near: a larger one would cost memory and gain nothing.
+	gatewayWindow = 256 << 10
 	// readyInterval is how often a starting node looks whether it is ready.
 	readyInterval = 20 * time.Millisecond
 )

@@ -53,7 +53,8 @@ func OpenLevelDB(dir string) (*LevelDB, error) { return OpenLevelDBAt(dir, 0) }
 // OpenLevelDBAt is OpenLevelDB for the validator at a position of its set, from 0 on.
 //
 // All validators write the same. With write buffers of one size they would write tables and compact at the same moment,
-// and the chain would wait for it: so neighbours have different sizes, and while about a quarter of all compacts a quorum goes on.
+// and the chain would wait for it: so neighbours have different sizes, and at most a quarter of all, rounded up, the same.
+// While those compact a quorum goes on, but in sets of 5, 6 and 9.
 func OpenLevelDBAt(dir string, position int) (*LevelDB, error) {
 	return openLevelDB(dir, opening{leveldb.Open, opt.DefaultStrict | opt.StrictManifest, writeBuffer(position)})
 }
